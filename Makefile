@@ -1,0 +1,48 @@
+# One environment for everything, made from the hash-pinned locks; nothing is read from outside them.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+.DEFAULT_GOAL := help
+.PHONY: help demo up test check format integration bench simulate kafka docs lock clean
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+$(VENV)/.run: requirements/run.lock pyproject.toml
+	@echo "making $(VENV) from requirements/run.lock"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(PIP) install --require-hashes -r requirements/run.lock
+	@$(PIP) install --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(VENV)/.dev: requirements/dev.lock $(VENV)/.run
+	@echo "adding requirements/dev.lock"
+	@$(PIP) install --require-hashes -r requirements/dev.lock
+	@touch $@
+
+demo: $(VENV)/.run ## run the whole pipeline on real orders and print what happened
+	@$(BIN)/cuestream demo $(ARGS)
+
+up: $(VENV)/.run ## start everything on this machine; Ctrl-C stops it
+	@$(BIN)/cuestream up $(ARGS)
+
+check: $(VENV)/.dev ## format, lint, types, import contracts, unit tests: under a minute
+	@$(BIN)/ruff format --check services tests
+	@$(BIN)/ruff check services tests
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@$(BIN)/pytest -q -n 2 -m "not embedded and not integration" $(ARGS)
+
+test: $(VENV)/.dev ## every test that needs nothing but Python
+	@$(BIN)/pytest -n 2 --dist loadgroup -m "not integration" $(ARGS)
+
+integration: $(VENV)/.dev ## the suite against a real Apache Kafka and PostgreSQL
+	@$(BIN)/pytest -m integration $(ARGS)
+
+format: $(VENV)/.dev ## apply formatting and safe fixes
+	@$(BIN)/ruff check --fix services tests
+	@$(BIN)/ruff format services tests
+
+lock: $(VENV)/.dev ## compile the lock files again from pyproject.toml
+	@$(BIN)/python requirements/lock.py

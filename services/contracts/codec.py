@@ -1,0 +1,74 @@
+"""Bytes to values and back. Every record carries a schema version; a newer one is refused."""
+
+from collections.abc import Sequence
+from typing import Final, TypeVar
+
+import msgspec
+
+from services.contracts.control import Marker, Tick
+from services.contracts.delivery import Delivery
+from services.contracts.errors import Malformed
+from services.contracts.event import Event
+
+T = TypeVar("T")
+
+_json_encoder: Final = msgspec.json.Encoder()
+_msgpack_encoder: Final = msgspec.msgpack.Encoder()
+encode_json: Final = _json_encoder.encode
+"""Encode a value of this package as JSON."""
+
+_pack_decoder: Final = msgspec.msgpack.Decoder(list[Event])
+_tick_decoder: Final = msgspec.json.Decoder(Tick)
+_marker_decoder: Final = msgspec.json.Decoder(Marker)
+_delivery_decoder: Final = msgspec.json.Decoder(Delivery)
+
+SCHEMA_VERSION_MAX: Final = 1
+
+
+def encode_pack(events: Sequence[Event]) -> bytes:
+    """Pack events of one partition into one record value (kind `pack/1`, msgpack)."""
+    return _msgpack_encoder.encode(events)
+
+
+def decode_pack(value: bytes) -> list[Event]:
+    """Unpack a record of kind `pack/1`.
+
+    Raises:
+        Malformed: `bad_pack`, the bytes are not a list of events.
+    """
+    try:
+        return _pack_decoder.decode(value)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise Malformed("bad_pack", "not a packed list of events") from error
+
+
+def decode_json(value: bytes, decoder: "msgspec.json.Decoder[T]", what: str) -> T:
+    """Decode one of our JSON values and check its schema version.
+
+    Raises:
+        Malformed: `bad_<what>` for bytes that do not fit the schema, `newer_schema` for a
+            version this code does not know.
+    """
+    try:
+        decoded = decoder.decode(value)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise Malformed(f"bad_{what}", f"not a {what} of a known schema") from error
+    version: int = getattr(decoded, "v", 1)
+    if version > SCHEMA_VERSION_MAX:
+        raise Malformed("newer_schema", f"{what} has schema version {version}")
+    return decoded
+
+
+def decode_tick(value: bytes) -> Tick:
+    """Decode a record of kind `tick/1`; raises `Malformed`."""
+    return decode_json(value, _tick_decoder, "tick")
+
+
+def decode_marker(value: bytes) -> Marker:
+    """Decode a record of kind `marker/1`; raises `Malformed`."""
+    return decode_json(value, _marker_decoder, "marker")
+
+
+def decode_delivery(value: bytes) -> Delivery:
+    """Decode a record of kind `delivery/1`; raises `Malformed`."""
+    return decode_json(value, _delivery_decoder, "delivery")

@@ -1,0 +1,65 @@
+"""The send command: the engine asks the dispatcher to act, once."""
+
+from typing import Any, Final, Literal
+from uuid import UUID, uuid5
+
+import msgspec
+
+from services.contracts.time import Micros
+
+SEND_NAMESPACE: Final = UUID("6f9c1f0e-3d0b-5f0a-9c57-2f0b1a7c8e11")
+
+Lane = Literal["transactional", "high", "normal"]
+
+
+class Content(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What to say: Liquid templates rendered by the dispatcher with the command's variables."""
+
+    subject: str = ""
+    body: str = ""
+
+
+class SendCommand(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One effect to perform on one channel for one person.
+
+    `send_id` is the idempotency key end to end (see `send_id`). `decided_at` and
+    `expires_at` are engine time in microseconds; past `expires_at` nothing may be sent.
+    `origin_received_at` is the `received_at` of the event that caused it, for latency.
+    `to` is the person's address on the channel, None where the person has none.
+    """
+
+    v: int = 1
+    send_id: str
+    workspace: str
+    person: str
+    trigger: str
+    trigger_version: int
+    run_id: str
+    step: int
+    event_id: str
+    channel: str
+    category: str
+    priority: int
+    lane: Lane = "normal"
+    to: str | None = None
+    endpoint: str | None = None
+    content: Content = Content()
+    variables: dict[str, Any] = {}
+    decided_at: Micros
+    origin_received_at: Micros
+    expires_at: Micros | None = None
+
+
+def _name(*parts: str) -> str:
+    # Lengths keep ("a", "b\x1fc") and ("a\x1fb", "c") apart: ids may hold any character.
+    return "".join(f"{len(part)}:{part}" for part in parts)
+
+
+def run_id(workspace: str, trigger: str, person: str, entry_event_id: str) -> str:
+    """Name a run after what started it, so that deciding again names it the same."""
+    return str(uuid5(SEND_NAMESPACE, _name(workspace, trigger, person, entry_event_id)))
+
+
+def send_id(workspace: str, trigger: str, person: str, run: str, step: int) -> str:
+    """UUIDv5 of workspace, trigger, person, run and step (RFC 9562 section 5.5)."""
+    return str(uuid5(SEND_NAMESPACE, _name(workspace, trigger, person, run, str(step))))

@@ -1,0 +1,48 @@
+"""The decision record: what the engine concluded for one candidate, and why."""
+
+from enum import StrEnum
+from typing import Any
+
+import msgspec
+
+from services.contracts.time import Micros
+
+
+class Outcome(StrEnum):
+    """`SENT`, or the first refusal in the order of the checks."""
+
+    SENT = "sent"
+    WOULD_HAVE_SENT = "would_have_sent"
+    PAUSED = "paused"
+    CONSENT = "consent"
+    AUDIENCE = "audience"
+    ROLLOUT = "rollout"
+    DEDUP = "dedup"
+    REENTRY = "reentry"
+    HOLDOUT = "holdout"
+    QUIET_HOURS = "quiet_hours"
+    CAP = "cap"
+    EXPIRED = "expired"
+    ARBITRATION = "arbitration"
+
+
+class Decision(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One record for every candidate whose entry matched.
+
+    `details` says which rule refused, with its numbers: for a cap `policy`, `count`,
+    `limit`, `frees_at` and, where the send waits, `deferred_until`. `now` is the engine's
+    time of the decision in microseconds.
+    """
+
+    v: int = 1
+    person: str
+    trigger: str
+    trigger_version: int
+    step: int
+    outcome: Outcome
+    event_id: str
+    now: Micros
+    revision: int
+    run_id: str | None = None
+    send_id: str | None = None
+    details: dict[str, Any] = {}

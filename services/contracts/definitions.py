@@ -1,0 +1,266 @@
+"""Marketers' definitions as data: triggers, tags, policies and the workspace.
+
+These structs are the one schema: the API, the files in git, PostgreSQL, the topic and the
+engine all read them, and docs/definitions.schema.json is generated from them. What a schema
+cannot say (an unknown tag, a condition of the wrong type) is checked by
+`services.triggers.engine.check`.
+"""
+
+from typing import Annotated, Any, Final, Literal
+
+import msgspec
+from msgspec import Meta
+
+from services.contracts.command import Content
+from services.contracts.time import DURATION_PATTERN
+
+ID_PATTERN: Final = "^[a-z][a-z0-9_]{0,63}$"
+
+Identifier = Annotated[str, Meta(pattern=ID_PATTERN, description="lower case, digits, _")]
+Name = Annotated[str, Meta(min_length=1, max_length=200)]
+Duration = Annotated[str, Meta(pattern=DURATION_PATTERN, description="90s, 15m, 24h, 30d, 4w")]
+Priority = Annotated[int, Meta(ge=0, le=100)]
+EventNames = Annotated[tuple[Name, ...], Meta(min_length=1, max_length=50)]
+
+Op = Literal[
+    "eq", "ne", "gt", "gte", "lt", "lte", "in", "not_in", "contains", "starts_with",
+    "exists", "not_exists",
+]  # fmt: skip
+Scalar = str | int | float | bool | None
+
+CONDITION_DEPTH_MAX: Final = 8
+CONDITION_CLAUSES_MAX: Final = 50
+CAP_LIMIT_MAX: Final = 200
+"""A person's state keeps each counted send of the longest window: the bound of that list."""
+CAP_WINDOW_MAX: Final = "366d"
+
+
+class Condition(
+    msgspec.Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    forbid_unknown_fields=True,
+    rename={"all_": "all", "any_": "any", "not_": "not"},
+):
+    """A group (`all`, `any` or `not`) or one clause: a subject, `op` and `value`.
+
+    Exactly one of all, any, not, property, tag, trait is given. `property` and `trait` are
+    dotted paths into the event's properties and the person's traits, `tag` is a tag's id.
+    A clause over a missing value is false, except `not_exists`, `ne` and `not_in`; a clause
+    over values that cannot be compared (text with a number) is false. No clause raises.
+    """
+
+    all_: tuple["Condition", ...] | None = None
+    any_: tuple["Condition", ...] | None = None
+    not_: "Condition | None" = None
+    property: Name | None = None
+    tag: Identifier | None = None
+    trait: Name | None = None
+    op: Op | None = None
+    value: Scalar | tuple[Scalar, ...] = None
+
+
+class Tag(
+    msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True
+):
+    """A rolling profile tag: an aggregate over a person's events.
+
+    `value` is the dotted path of the aggregated property (not for `count`). Without
+    `window` it covers the person's lifetime. `distinct` gives the number of different
+    values, `top_k` the `k` heaviest values, weight halving every `half_life`.
+    """
+
+    id: Identifier
+    name: Name = "unnamed"
+    description: str = ""
+    version: int = 0
+    aggregate: Literal[
+        "count", "sum", "min", "max", "last", "first", "distinct", "average", "top_k"
+    ]
+    events: EventNames
+    where: Condition | None = None
+    value: Name | None = None
+    window: Duration | None = None
+    bucket: Duration | None = None
+    k: Annotated[int, Meta(ge=1, le=20)] = 5
+    half_life: Duration = "30d"
+
+
+class Entry(
+    msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True
+):
+    """What makes a person a candidate: one of `events`, and `where` holds on it."""
+
+    events: EventNames
+    where: Condition | None = None
+
+
+class Dedup(
+    msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True
+):
+    """A second candidate with the same `key` inside `window` is refused.
+
+    `key` lists dotted property paths (`order_id`); empty means the entry event's id.
+    """
+
+    key: tuple[Name, ...] = ()
+    window: Duration = "24h"
+
+
+class Reentry(
+    msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True
+):
+    """Whether the same person may enter again, measured from entry.
+
+    `once_per_key` allows one entry for each value of the dedup key's properties.
+    """
+
+    mode: Literal["once", "always", "cooldown", "once_per_key"] = "always"
+    cooldown: Duration | None = None
+
+
+class WhenCapped(
+    msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True
+):
+    """`drop`, or `defer` to the first instant the cap allows, at most `expires_after` away."""
+
+    action: Literal["drop", "defer"] = "drop"
+    expires_after: Duration = "24h"
+
+
+class Send(
+    msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True
+):
+    """Ask the dispatcher for one message.
+
+    `to_trait` names the trait with the address (mail: `email`). `endpoint` names a webhook
+    endpoint of the dispatcher's settings: addresses and secrets never stand in definitions.
+    """
+
+    channel: Literal["log", "mail", "webhook"]
+    to_trait: Name | None = None
+    endpoint: Identifier | None = None
+    content: Content = Content()
+
+
+class Step(
+    msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True
+):
+    """One step of a trigger."""
+
+    send: Send
+
+
+class Trigger(
+    msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True
+):
+    """A marketer's rule: when a person enters, who may, and what is sent."""
+
+    id: Identifier
+    name: Name = "unnamed"
+    description: str = ""
+    version: int = 0
+    status: Literal["draft", "live", "paused", "archived"] = "live"
+    category: Literal["marketing", "transactional"] = "marketing"
+    priority: Priority = 50
+    entry: Entry
+    audience: Condition | None = None
+    dedup: Dedup = Dedup()
+    reentry: Reentry = Reentry()
+    when_capped: WhenCapped = WhenCapped()
+    send_within: Duration = "24h"
+    steps: Annotated[tuple[Step, ...], Meta(min_length=1, max_length=1)]
+
+
+class Scope(
+    msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True
+):
+    """What a cap counts: everything (`value` left out), or one channel, category or trigger."""
+
+    kind: Literal["all", "channel", "category", "trigger"] = "all"
+    value: Name | None = None
+
+
+class Policy(
+    msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True
+):
+    """A frequency cap: at most `limit` sends a person in `window`, in `scope`.
+
+    `window` is rolling (`24h`, exact to the microsecond) or a calendar `day`, `week`
+    (from Monday) or `month` in the person's own time zone. `transactional` sends are exempt
+    and uncounted unless the scope names the category.
+    """
+
+    id: Identifier
+    name: Name = "unnamed"
+    description: str = ""
+    version: int = 0
+    limit: Annotated[int, Meta(ge=1, le=CAP_LIMIT_MAX)]
+    window: Annotated[str, Meta(pattern=f"{DURATION_PATTERN[:-1]}$|^(day|week|month)$")]
+    scope: Scope = Scope()
+
+
+class Workspace(
+    msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True
+):
+    """Settings that hold for every person."""
+
+    id: Identifier = "default"
+    name: Name = "unnamed"
+    version: int = 0
+    time_zone: Name = "UTC"
+    late_after: Duration = "24h"
+    message_id_window: Duration = "24h"
+    message_ids_max: Annotated[int, Meta(ge=1, le=4096)] = 64
+
+
+Kind = Literal["trigger", "tag", "policy", "workspace"]
+KINDS: Final[dict[str, type[Trigger] | type[Tag] | type[Policy] | type[Workspace]]] = {
+    "trigger": Trigger,
+    "tag": Tag,
+    "policy": Policy,
+    "workspace": Workspace,
+}
+
+DEFAULT_POLICY: Final = Policy(
+    id="marketing_daily",
+    name="At most 3 marketing messages in any 24 hours",
+    limit=3,
+    window="24h",
+    scope=Scope(kind="category", value="marketing"),
+)
+
+
+class Bundle(msgspec.Struct, frozen=True, kw_only=True):
+    """All definitions in force at one revision: what the engine compiles."""
+
+    revision: int
+    workspace: Workspace = Workspace()
+    triggers: tuple[Trigger, ...] = ()
+    tags: tuple[Tag, ...] = ()
+    policies: tuple[Policy, ...] = (DEFAULT_POLICY,)
+
+
+class DefinitionRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """One record of the `definitions` topic, keyed `kind/id`.
+
+    `definition` is the definition as JSON values, None once it is removed. The last record
+    of each revision has kind `revision` and id `head`: all before it belongs to revisions up
+    to it.
+    """
+
+    v: int = 1
+    kind: Literal["trigger", "tag", "policy", "workspace", "revision"]
+    id: str
+    version: int
+    revision: int
+    definition: dict[str, Any] | None = None
+
+
+def definition_key(kind: str, id_: str) -> bytes:
+    """Key of a definition on its topic."""
+    return f"{kind}/{id_}".encode()
+
+
+HEAD_KEY: Final = definition_key("revision", "head")

@@ -1,0 +1,28 @@
+"""The profile snapshot: what is known of a person at one instant of their log."""
+
+from typing import Any
+
+import msgspec
+
+from services.contracts.time import Micros
+
+
+class Profile(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Traits, tag values and the place in the log they come from.
+
+    Newer wins by `(as_of, source_offset)`: `as_of` is the person's `now`, which never goes
+    back, and also orders snapshots across a re-created topic whose offsets began again.
+    """
+
+    v: int = 1
+    person: str
+    as_of: Micros
+    source_partition: int
+    source_offset: int
+    revision: int
+    user_id: str | None = None
+    anonymous_id: str | None = None
+    traits: dict[str, Any] = {}
+    tags: dict[str, Any] = {}
+    first_seen_at: Micros
+    last_seen_at: Micros

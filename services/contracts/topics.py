@@ -1,0 +1,64 @@
+"""The topics, how each is kept, and the headers that tell record kinds apart."""
+
+from typing import Final
+
+import msgspec
+
+DAY_MS: Final = 86_400_000
+
+
+class Topic(msgspec.Struct, frozen=True, kw_only=True):
+    """One topic: who keys it, how long it is kept, whether it follows `events` in partitions.
+
+    A co-partitioned topic has exactly as many partitions as `events`, so that an output of
+    the fold of partition p goes to partition p and stays in the order of its person.
+    """
+
+    name: str
+    keyed_by: str
+    compacted: bool = False
+    co_partitioned: bool = False
+    partitions: int | None = None
+    retention_ms: int | None = None
+    compaction_lag_ms: int | None = None
+
+
+RETENTION_MS: Final = 30 * DAY_MS
+
+EVENTS: Final = Topic(
+    name="events", keyed_by="person", co_partitioned=True, retention_ms=RETENTION_MS
+)
+# Older versions must outlive the events decided under them, or a replay would decide anew.
+DEFINITIONS: Final = Topic(
+    name="definitions",
+    keyed_by="kind/id",
+    compacted=True,
+    partitions=1,
+    compaction_lag_ms=RETENTION_MS,
+)
+COMMANDS: Final = Topic(
+    name="commands", keyed_by="person", co_partitioned=True, retention_ms=7 * DAY_MS
+)
+DECISIONS: Final = Topic(
+    name="decisions", keyed_by="person", co_partitioned=True, retention_ms=RETENTION_MS
+)
+PROFILES: Final = Topic(name="profiles", keyed_by="person", compacted=True, co_partitioned=True)
+DEAD_LETTERS: Final = Topic(
+    name="dead-letters", keyed_by="origin", partitions=1, retention_ms=RETENTION_MS
+)
+
+TOPICS: Final = (EVENTS, DEFINITIONS, COMMANDS, DECISIONS, PROFILES, DEAD_LETTERS)
+
+DEFAULT_PARTITIONS: Final = 8
+RECORD_BYTES_MAX: Final = 1_000_000
+"""No producer of ours writes a larger value; Kafka's own default limit is 1 MiB a batch."""
+
+KIND_HEADER: Final = "cuestream"
+"""Header of records on `events` that are not a single JSON event; the value is a kind below.
+A record without it is one event in the JSON form of Segment's HTTP specification."""
+
+KIND_EVENT: Final = b"event/1"
+KIND_PACK: Final = b"pack/1"
+KIND_TICK: Final = b"tick/1"
+KIND_MARKER: Final = b"marker/1"
+KIND_DELIVERY: Final = b"delivery/1"

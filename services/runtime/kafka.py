@@ -1,0 +1,94 @@
+"""The Kafka client: producers, consumers, topics and the partitioner, one way for all."""
+
+from collections.abc import Iterable
+from functools import lru_cache
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
+from aiokafka.partitioner import murmur2
+
+from services.contracts.errors import Transient
+from services.contracts.topics import RECORD_BYTES_MAX, Topic
+from services.runtime.settings import KafkaSettings
+
+PARTITION_CACHE_MAX = 1 << 17
+
+
+@lru_cache(maxsize=PARTITION_CACHE_MAX)
+def partition_of(key: bytes, partitions: int) -> int:
+    """Partition of a key: Kafka's own murmur2 rule, so that every client agrees."""
+    return int(murmur2(key) & 0x7FFFFFFF) % partitions
+
+
+def topic_name(settings: KafkaSettings, topic: Topic) -> str:
+    """Name on the broker: the contract's name behind the configured prefix."""
+    return settings.topic_prefix + topic.name
+
+
+def make_producer(settings: KafkaSettings, *, linger_ms: int = 0) -> AIOKafkaProducer:
+    """A producer that reports success only when all in-sync replicas have the record."""
+    return AIOKafkaProducer(
+        bootstrap_servers=settings.kafka,
+        acks="all",
+        enable_idempotence=settings.kafka_idempotence,
+        linger_ms=linger_ms,
+        max_batch_size=RECORD_BYTES_MAX,
+        max_request_size=RECORD_BYTES_MAX + 48_576,
+        request_timeout_ms=settings.kafka_request_timeout_ms,
+    )
+
+
+def make_consumer(
+    settings: KafkaSettings, *topics: Topic, group: str | None, fetch_wait_ms: int = 20
+) -> AIOKafkaConsumer:
+    """A consumer that commits only when told to; `group` None reads without a group."""
+    return AIOKafkaConsumer(
+        *(topic_name(settings, topic) for topic in topics),
+        bootstrap_servers=settings.kafka,
+        group_id=None if group is None else settings.topic_prefix + group,
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",
+        fetch_max_wait_ms=fetch_wait_ms,
+        session_timeout_ms=6_000,
+        heartbeat_interval_ms=500,
+        max_partition_fetch_bytes=4 * RECORD_BYTES_MAX,
+    )
+
+
+async def create_topics(settings: KafkaSettings, topics: Iterable[Topic]) -> list[str]:
+    """Create the topics that are missing; returns their names. Existing ones are left alone.
+
+    Raises:
+        Transient: the broker cannot be reached or refused for now.
+    """
+    admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka)
+    created: list[str] = []
+    try:
+        await admin.start()
+        for topic in topics:
+            configs: dict[str, str] = {}
+            if topic.compacted:
+                configs["cleanup.policy"] = "compact"
+            if topic.retention_ms is not None:
+                configs["retention.ms"] = str(topic.retention_ms)
+            if topic.compaction_lag_ms is not None:
+                configs["min.compaction.lag.ms"] = str(topic.compaction_lag_ms)
+            new = NewTopic(
+                topic_name(settings, topic),
+                topic.partitions or settings.partitions,
+                settings.replication,
+                topic_configs=configs,
+            )
+            answer = await admin.create_topics([new])
+            for _, code, *_rest in answer.topic_errors:
+                error = for_code(code)
+                if code == 0:
+                    created.append(new.name)
+                elif error is not TopicAlreadyExistsError:
+                    raise Transient(f"topic {new.name}: {error.__name__}")
+    except (KafkaError, OSError) as error:
+        raise Transient(f"broker {settings.kafka}: {error!r}") from error
+    finally:
+        await admin.close()
+    return created

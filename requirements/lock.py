@@ -5,24 +5,20 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).parent
-EXTRAS = {"run.lock": ["build", "embedded"], "dev.lock": ["build", "embedded", "dev"]}
 
 
-def main() -> None:
-    """Write each lock for all supported Python versions and platforms."""
-    for name, extras in EXTRAS.items():
-        arguments = [part for extra in extras for part in ("--extra", extra)]
-        subprocess.run(  # noqa: S603
-            [
-                *(sys.executable, "-m", "uv", "pip", "compile", "pyproject.toml", *arguments),
-                *("--universal", "--python-version", "3.11", "--generate-hashes", "--no-header"),
-                *("--no-emit-index-url", "--no-emit-find-links", "--quiet"),
-                *("-o", str(HERE / name)),
-            ],
-            check=True,
-            cwd=HERE.parent,
-        )
+def compile_lock(name: str, extras: tuple[str, ...], constraint: str | None = None) -> None:
+    """Write one lock for all supported Python versions and platforms."""
+    command = [sys.executable, "-m", "uv", "pip", "compile", "pyproject.toml", "--quiet"]
+    command += ["--universal", "--python-version", "3.11", "--generate-hashes", "--no-header"]
+    command += ["--no-emit-index-url", "--no-emit-find-links", "-o", str(HERE / name)]
+    command += [part for extra in extras for part in ("--extra", extra)]
+    if constraint is not None:
+        command += ["--constraint", str(HERE / constraint)]
+    subprocess.run(command, check=True, cwd=HERE.parent)
 
 
 if __name__ == "__main__":
-    main()
+    # What runs is a subset of what is tested, at the very same versions.
+    compile_lock("dev.lock", ("build", "embedded", "dev"))
+    compile_lock("run.lock", ("build", "embedded"), constraint="dev.lock")

@@ -11,10 +11,10 @@ def compile_lock(name: str, extras: tuple[str, ...], constraint: str | None = No
     """Write one lock for all supported Python versions and platforms."""
     command = [sys.executable, "-m", "uv", "pip", "compile", "pyproject.toml", "--quiet"]
     command += ["--universal", "--python-version", "3.11", "--generate-hashes", "--no-header"]
-    command += ["--no-emit-index-url", "--no-emit-find-links", "-o", str(HERE / name)]
+    command += ["--no-emit-index-url", "--no-emit-find-links", "-o", f"requirements/{name}"]
     command += [part for extra in extras for part in ("--extra", extra)]
     if constraint is not None:
-        command += ["--constraint", str(HERE / constraint)]
+        command += ["--constraint", f"requirements/{constraint}"]
     subprocess.run(command, check=True, cwd=HERE.parent)
 
 

@@ -1,0 +1,1 @@
+"""The real orders that `cuestream demo` replays."""

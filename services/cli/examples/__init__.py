@@ -1,0 +1,1 @@
+"""Definitions to begin with; `cuestream up` and `cuestream demo` apply them."""

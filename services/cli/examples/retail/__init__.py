@@ -1,0 +1,1 @@
+"""Definitions of the demo: a gift wholesaler's orders and returns."""

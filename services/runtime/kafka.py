@@ -50,7 +50,7 @@ def make_consumer(
         enable_auto_commit=False,
         auto_offset_reset="earliest",
         fetch_max_wait_ms=fetch_wait_ms,
-        session_timeout_ms=6_000,
+        session_timeout_ms=settings.kafka_session_timeout_ms,
         heartbeat_interval_ms=500,
         max_partition_fetch_bytes=4 * RECORD_BYTES_MAX,
     )

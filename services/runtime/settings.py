@@ -43,6 +43,9 @@ class KafkaSettings(ProcessSettings):
     partitions: int = Field(8, ge=1, le=1024, description="of events, when topics are created")
     replication: int = Field(1, ge=1, le=9, description="when topics are created")
     kafka_request_timeout_ms: int = Field(30_000, ge=1000, le=300_000)
+    kafka_session_timeout_ms: int = Field(
+        6_000, ge=1000, le=300_000, description="silence after which a group gives a member up"
+    )
 
 
 class DatabaseSettings(ProcessSettings):

@@ -58,6 +58,14 @@ class DatabaseSettings(ProcessSettings):
     database_pool: int = Field(10, ge=1, le=200, description="connections at most")
 
 
+class TokenSettings(ProcessSettings):
+    """A process with an HTTP API for people and tools."""
+
+    api_tokens: SecretStr = Field(
+        SecretStr(""), description="accepted bearer tokens, comma between; none: all refused"
+    )
+
+
 S = TypeVar("S", bound=ProcessSettings)
 
 

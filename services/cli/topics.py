@@ -1,0 +1,76 @@
+"""Reading a topic from its beginning to its end, for those who count what really happened."""
+
+import time
+from collections.abc import AsyncIterator
+from typing import Any, Final
+
+from aiokafka import TopicPartition
+from aiokafka.errors import KafkaError
+
+from services.contracts.errors import Transient
+from services.contracts.topics import Topic
+from services.runtime.kafka import make_consumer, topic_name
+from services.runtime.settings import KafkaSettings
+
+READ_RECORDS_MAX: Final = 2_000
+POLL_MS: Final = 100
+
+
+async def read_topic(
+    settings: KafkaSettings, topic: Topic, *, timeout_seconds: float
+) -> AsyncIterator[Any]:
+    """Yield every record that stands in the topic when reading begins, by partition in order.
+
+    Raises:
+        Transient: the broker fails or the end is not reached in time.
+    """
+    name, count = topic_name(settings, topic), topic.partitions or settings.partitions
+    consumer = make_consumer(settings, group=None)
+    deadline = time.monotonic() + timeout_seconds
+    ends: dict[TopicPartition, int] = {}
+    try:
+        await consumer.start()
+        partitions = [TopicPartition(name, number) for number in range(count)]
+        consumer.assign(partitions)
+        await consumer.seek_to_beginning(*partitions)
+        open_ = set(partitions)
+        while open_:
+            if time.monotonic() > deadline:
+                raise Transient(f"topic {name} could not be read in {timeout_seconds:.0f} s")
+            batches = await consumer.getmany(timeout_ms=POLL_MS, max_records=READ_RECORDS_MAX)
+            for partition in open_ - ends.keys():
+                # The end comes with the answers to Fetch: not every ListOffsets is right.
+                if (end := consumer.highwater(partition)) is not None:
+                    ends[partition] = end
+            for partition, records in batches.items():
+                for record in records:
+                    if record.offset < ends[partition]:
+                        yield record
+            for partition in list(open_):
+                if partition in ends and await consumer.position(partition) >= ends[partition]:
+                    open_.discard(partition)
+                    consumer.pause(partition)
+    except (KafkaError, OSError) as error:
+        raise Transient(f"topic {name}: {error!r}") from error
+    finally:
+        await consumer.stop()
+
+
+async def committed(settings: KafkaSettings, group: str, topic: Topic) -> dict[int, int]:
+    """The offsets a group has committed on the topic, by partition; 0 before its first.
+
+    Raises:
+        Transient: the broker fails.
+    """
+    name, count = topic_name(settings, topic), topic.partitions or settings.partitions
+    consumer = make_consumer(settings, group=group)
+    partitions = [TopicPartition(name, number) for number in range(count)]
+    try:
+        await consumer.start()
+        # Assigned by hand it asks the group's coordinator and never becomes a member.
+        consumer.assign(partitions)
+        return {part.partition: await consumer.committed(part) or 0 for part in partitions}
+    except (KafkaError, OSError) as error:
+        raise Transient(f"group {group}: {error!r}") from error
+    finally:
+        await consumer.stop()

@@ -30,6 +30,22 @@ def encode_pack(events: Sequence[Event]) -> bytes:
     return _msgpack_encoder.encode(events)
 
 
+def encode_event(event: Event) -> bytes:
+    """One event as it stands inside a pack; see `join_pack`."""
+    return _msgpack_encoder.encode(event)
+
+
+def join_pack(encoded: Sequence[bytes]) -> bytes:
+    """A `pack/1` record of events that `encode_event` wrote; the same bytes as `encode_pack`.
+
+    Whoever bounds a pack by its size knows the size of each event before it joins.
+    """
+    count = len(encoded)
+    # The msgpack specification's array headers: fixarray, then array 16.
+    header = bytes((0x90 | count,)) if count < 16 else b"\xdc" + count.to_bytes(2, "big")
+    return b"".join((header, *encoded))
+
+
 def decode_pack(value: bytes) -> list[Event]:
     """Unpack a record of kind `pack/1`.
 

@@ -7,7 +7,7 @@ ids). docs/ingest.md lists every code raised here.
 
 from hashlib import blake2b
 from types import GenericAlias
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, TypeVar
 
 import msgspec
 from msgspec import Meta
@@ -36,6 +36,8 @@ from services.contracts.timestamp import (
     parse_sent_at,
     parse_timestamp,
 )
+
+T = TypeVar("T")
 
 _FLOAT_EXACT_MAX: Final = 2**53
 
@@ -77,7 +79,8 @@ class _Message(msgspec.Struct, kw_only=True, gc=False, rename="camel"):
     sent_at: _Text = None
 
 
-_decode: Final = msgspec.json.Decoder(_Message).decode
+_message_decoder: Final = msgspec.json.Decoder(_Message)
+_object_decoder: Final[msgspec.json.Decoder[Any]] = msgspec.json.Decoder(_Object)
 _skim: Final = msgspec.json.Decoder(msgspec.Raw).decode
 _TOO_DEEP_MARK: Final = "Expected `bool | int | float | str | null`, got"
 _RANGE_MARKS: Final = ("out of range", "Expected `int` <=", "Expected `int` >=")
@@ -104,9 +107,9 @@ def parse_message(
     body = raw if isinstance(raw, bytes) else bytes(raw)
     if len(body) > EVENT_BYTES_MAX:
         raise Malformed("event_too_large", f"an event has at most {EVENT_BYTES_MAX} bytes")
-    message = _decoded(body)
+    message = _decoded(body, _message_decoder)
     if _NUL_ESCAPE in body and _holds_nul(message):
-        raise Malformed("nul_character", "U+0000 cannot be stored; leave it out")
+        raise _nul()
 
     kind = _type_of(message, implied_type)
     user_id = _identifier(message.user_id, "userId")
@@ -144,13 +147,26 @@ def parse_message(
     )
 
 
-def _decoded(body: bytes) -> _Message:
+def parse_context(raw: bytes | msgspec.Raw) -> dict[str, Any]:
+    """Read the context that a batch gives to each of its messages; null is empty.
+
+    Raises:
+        Malformed: with the same codes as a message's own context.
+    """
+    body = raw if isinstance(raw, bytes) else bytes(raw)
+    context: dict[str, Any] = _decoded(body, _object_decoder) or {}
+    if _NUL_ESCAPE in body and _holds_nul(context):
+        raise _nul()
+    return context
+
+
+def _decoded(body: bytes, decoder: msgspec.json.Decoder[T]) -> T:
     try:
-        return _decode(body)
+        return decoder.decode(body)
     except msgspec.ValidationError as error:
         raise _refusal(body, str(error)) from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise Malformed("bad_json", "not JSON text in UTF-8") from error
+        raise _not_json() from error
     except RecursionError as error:
         raise _too_deep() from error
 
@@ -160,7 +176,7 @@ def _refusal(body: bytes, problem: str) -> Malformed:
     try:
         _skim(body)
     except msgspec.DecodeError:
-        return Malformed("bad_json", "not JSON text in UTF-8")
+        return _not_json()
     except RecursionError:
         return _too_deep()
     if any(mark in problem for mark in _RANGE_MARKS):
@@ -169,6 +185,14 @@ def _refusal(body: bytes, problem: str) -> Malformed:
         return _too_deep()
     # The decoder names types and its own field names, never a value or a key of the input.
     return Malformed("bad_field", problem)
+
+
+def _not_json() -> Malformed:
+    return Malformed("bad_json", "not JSON text in UTF-8")
+
+
+def _nul() -> Malformed:
+    return Malformed("nul_character", "U+0000 cannot be stored; leave it out")
 
 
 def _too_deep() -> Malformed:

@@ -1,15 +1,16 @@
 """The mail channel: one message a send over SMTP."""
 
+import asyncio
+import re
 import ssl
 from collections import deque
 from email.errors import MessageError
 from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import SMTP as SMTP_POLICY
-from email.utils import format_datetime
+from email.utils import format_datetime, parseaddr
 from typing import Final, Literal
 
-import aiosmtplib
 from aiosmtplib import SMTP, SMTPException, SMTPResponseException
 
 from services.contracts.time import from_micros
@@ -23,16 +24,14 @@ from services.dispatcher.channels.port import (
 )
 
 ADDRESS_CHARS_MAX: Final = 254
+_ADDRESS: Final = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]{1,64}@[A-Za-z0-9.-]{1,253}")
+"""Dot-atoms alone: quoted names, comments and address literals reach nobody's customer."""
 SUBJECT_CHARS_MAX: Final = 500
+_POLICY: Final = SMTP_POLICY.clone(cte_type="7bit")
+"""Not every server on the way takes 8-bit bodies (RFC 6152)."""
 
 Tls = Literal["none", "starttls", "tls"]
 _TROUBLE: Final = (SMTPException, OSError, TimeoutError)
-
-
-class _Composed(Exception):  # noqa: N818  (carries an outcome out of nested calls)
-    def __init__(self, outcome: Outcome) -> None:
-        super().__init__(type(outcome).__name__)
-        self.outcome = outcome
 
 
 def compose(message: Message, *, sender: str, domain: str) -> EmailMessage | Refused:
@@ -43,9 +42,9 @@ def compose(message: Message, *, sender: str, domain: str) -> EmailMessage | Ref
     """
     if message.to is None:
         return Refused(reason="no address")
-    if len(message.to) > ADDRESS_CHARS_MAX or not message.to.isascii():
+    if len(message.to) > ADDRESS_CHARS_MAX or _ADDRESS.fullmatch(message.to) is None:
         return Refused(reason="bad address")
-    mail = EmailMessage(policy=SMTP_POLICY)
+    mail = EmailMessage(policy=_POLICY)
     try:
         mail["To"] = Address(addr_spec=message.to)
         mail["From"] = sender
@@ -65,6 +64,9 @@ def _one_line(text: str) -> str:
 
 class MailChannel:
     """Sends over kept connections, at most as many as sends are under way.
+
+    A send takes at most twice `timeout_seconds`: once until the server has taken the
+    recipient, once for the message.
 
     Not idempotent: mail servers do not drop repeats, though a repeat carries the same
     `Message-ID`. Once the message has left and no answer comes, the outcome is unknown.
@@ -91,6 +93,7 @@ class MailChannel:
         self._user = user
         self._password = password
         self._sender = sender
+        self._return_path = parseaddr(sender)[1]
         self._domain = domain
         self._timeout_seconds = timeout_seconds
         self._tls_context = tls_context
@@ -104,9 +107,12 @@ class MailChannel:
         recipient = message.to
         assert recipient is not None
         try:
-            client = await self._open_envelope(recipient)
-        except _Composed as stop:
-            return stop.outcome
+            async with asyncio.timeout(self._timeout_seconds):
+                client = await self._open_envelope(recipient)
+        except TimeoutError:
+            return Delayed(reason="connect: timeout")
+        if not isinstance(client, SMTP):
+            return client
         return await self._send_data(client, mail.as_bytes())
 
     async def close(self) -> None:
@@ -114,19 +120,15 @@ class MailChannel:
         while self._idle:
             await self._quit(self._idle.pop())
 
-    async def _open_envelope(self, recipient: str) -> SMTP:
-        """A client whose server has taken sender and recipient."""
+    async def _open_envelope(self, recipient: str) -> SMTP | Outcome:
+        """A client whose server has taken sender and recipient, or why there is none."""
         while self._idle:
             client = self._idle.pop()
-            if not client.is_connected:
-                continue
             try:
-                await self._envelope(client, recipient)
-            except (aiosmtplib.SMTPServerDisconnected, TimeoutError):
+                return await self._envelope(client, recipient)
+            except _TROUBLE:
                 # Servers close idle connections: that is no answer about this message.
-                client.close()
                 continue
-            return client
         client = SMTP(
             hostname=self._host,
             port=self._port,
@@ -142,24 +144,30 @@ class MailChannel:
         except SMTPResponseException as error:
             # Also wrong credentials: an operator's mistake, mended while commands wait.
             client.close()
-            raise _Composed(Delayed(reason=f"connect: status {error.code}")) from error
+            return Delayed(reason=f"connect: status {error.code}")
         except _TROUBLE as error:
             client.close()
-            raise _Composed(Delayed(reason=f"connect: {type(error).__name__}")) from error
+            return Delayed(reason=f"connect: {type(error).__name__}")
         try:
-            await self._envelope(client, recipient)
+            return await self._envelope(client, recipient)
         except _TROUBLE as error:
-            client.close()
-            raise _Composed(Delayed(reason=type(error).__name__)) from error
-        return client
+            return Delayed(reason=type(error).__name__)
 
-    async def _envelope(self, client: SMTP, recipient: str) -> None:
+    async def _envelope(self, client: SMTP, recipient: str) -> SMTP | Outcome:
+        kept = False
         try:
-            await client.mail(self._sender)
+            await client.mail(self._return_path)
             await client.rcpt(recipient)
+            kept = True
         except SMTPResponseException as error:
             await self._reset(client)
-            raise _Composed(_refusal(error)) from error
+            kept = True
+            return _refusal(error)
+        finally:
+            # A connection left in the middle of a command belongs to no later message.
+            if not kept:
+                client.close()
+        return client
 
     async def _send_data(self, client: SMTP, data: bytes) -> Outcome:
         try:

@@ -28,7 +28,6 @@ from services.dispatcher.channels.port import (
 TRANSIENT_STATUSES: Final = frozenset({408, 425, 429})
 RESPONSE_BYTES_MAX: Final = 64 * 1024
 RESOLVED_SECONDS_MAX: Final = 30.0
-SECRET_PREFIX: Final = "whsec_"
 
 _encode: Final = msgspec.json.Encoder().encode
 _NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")
@@ -41,7 +40,7 @@ def secret_bytes(secret: str) -> bytes:
         ValueError: it is none; the message does not repeat it.
     """
     try:
-        key = base64.b64decode(secret.removeprefix(SECRET_PREFIX), validate=True)
+        key = base64.b64decode(secret.removeprefix("whsec_"), validate=True)
     except ValueError:
         raise ValueError("a webhook secret is whsec_ and base64") from None
     if not 24 <= len(key) <= 64:

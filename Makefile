@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 .DEFAULT_GOAL := help
-.PHONY: help demo up test check format integration bench simulate kafka docs lock clean
+.PHONY: help demo up check test integration kafka format lock
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -28,8 +28,8 @@ up: $(VENV)/.run ## start everything on this machine; Ctrl-C stops it
 	@$(BIN)/cuestream up $(ARGS)
 
 check: $(VENV)/.dev ## format, lint, types, import contracts, unit tests: under a minute
-	@$(BIN)/ruff format --check services tests
-	@$(BIN)/ruff check services tests
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 	@$(BIN)/pytest -q -n 2 -m "not embedded and not integration" $(ARGS)
@@ -40,9 +40,12 @@ test: $(VENV)/.dev ## every test that needs nothing but Python
 integration: $(VENV)/.dev ## the suite against a real Apache Kafka and PostgreSQL
 	@$(BIN)/pytest -m integration $(ARGS)
 
+kafka: ## run a real Apache Kafka here in the foreground (Java 17 and Maven); Ctrl-C stops it
+	@$(PYTHON) deploy/kafka-local/kafka.py run $(ARGS)
+
 format: $(VENV)/.dev ## apply formatting and safe fixes
-	@$(BIN)/ruff check --fix services tests
-	@$(BIN)/ruff format services tests
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
 
 lock: $(VENV)/.dev ## compile the lock files again from pyproject.toml
 	@$(BIN)/python requirements/lock.py

@@ -1,0 +1,178 @@
+"""The consumer thread: records as aiokafka's parser makes them, and where each read began."""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping
+from typing import Any, Final, NamedTuple, Protocol
+
+import aiokafka
+from faust.transport.drivers import aiokafka as driver
+from faust.types import TP
+
+from services.contracts.errors import Transient
+
+END_OFFSETS_WAIT_SECONDS_MAX: Final = 10.0
+END_OFFSETS_FETCH_WAIT_MS: Final = 20
+
+
+class Record(Protocol):
+    """One record as the parser hands it out; `timestamp` is in milliseconds."""
+
+    @property
+    def offset(self) -> int:
+        """Its place in the partition."""
+
+    @property
+    def timestamp(self) -> int:
+        """Kafka's timestamp, milliseconds since the epoch."""
+
+    @property
+    def key(self) -> bytes | None:
+        """Its key."""
+
+    @property
+    def value(self) -> bytes | None:
+        """Its value."""
+
+    @property
+    def headers(self) -> Iterable[tuple[str, bytes]]:
+        """Its headers."""
+
+
+class Fetched(NamedTuple):
+    """Records of one partition and the position at which reading them began.
+
+    `start` can be lower than the first record's offset: compaction leaves holes. Two reads
+    follow each other without a loss exactly when the second starts where the first ended.
+    """
+
+    rows: list[Record]
+    start: int
+
+
+def _as_parsed(_: Any, record: Record) -> Record:
+    return record
+
+
+class _Shelf(OrderedDict[Any, Any]):
+    """aiokafka's store of fetched, unread results, which notes what it would forget.
+
+    It keeps the parser's own record instead of a dataclass of eleven fields (a microsecond
+    each) for this consumer alone, and remembers where each result began.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.starts: dict[Any, int] = {}
+        self.taken: dict[Any, int] = {}
+
+    def __setitem__(self, tp: Any, result: Any) -> None:
+        records = getattr(result, "_partition_records", None)
+        if records is not None:  # else a FetchError
+            records._consumer_record = _as_parsed  # noqa: SLF001
+            self.starts[tp] = records.next_fetch_offset
+        super().__setitem__(tp, result)
+
+    def __delitem__(self, tp: Any) -> None:
+        super().__delitem__(tp)
+        start = self.starts.pop(tp, None)
+        if start is not None:
+            self.taken[tp] = start
+
+    def clear(self) -> None:
+        super().clear()
+        self.starts.clear()
+        self.taken.clear()
+
+
+class BatchConsumerThread(driver.AIOKafkaConsumerThread):
+    """Faust's thread around the aiokafka consumer, for reading in batches."""
+
+    _shelf: _Shelf
+
+    def _create_worker_consumer(self, transport: Any) -> Any:
+        consumer = super()._create_worker_consumer(transport)
+        # Faust asks the broker to hold a fetch for 1.5 s. With a broker that answers as soon
+        # as there is something that does no harm; the embedded one sleeps half of it.
+        consumer._fetch_max_wait_ms = self.app.options.fetch_wait_ms  # noqa: SLF001
+        return consumer
+
+    async def on_start(self) -> None:
+        """Start the consumer and put the shelf in before anything is fetched."""
+        await super().on_start()
+        self._shelf = _Shelf()
+        self._ensure_consumer()._fetcher._records = self._shelf  # noqa: SLF001
+
+    async def _fetch_records(self, *args: Any, **kwargs: Any) -> dict[TP, Fetched]:
+        records = await super()._fetch_records(*args, **kwargs)
+        taken = self._shelf.taken
+        return {
+            TP(tp.topic, tp.partition): Fetched(rows, taken.pop(tp, rows[0].offset))
+            for tp, rows in records.items()
+        }
+
+    async def rewind(self, starts: Mapping[TP, int], generation: int) -> None:
+        """Read again from `starts`, unless the group has been rebalanced meanwhile."""
+        await self.call_thread(self._rewind, starts, generation)
+
+    async def _rewind(self, starts: Mapping[TP, int], generation: int) -> None:
+        consumer = self._ensure_consumer()
+        assigned = consumer.assignment()
+        for tp, start in starts.items():
+            partition = driver.ensure_aiokafka_TP(tp)
+            # A new generation reads from positions of its own; ours would skip records.
+            if self.app.consumer_generation_id == generation and partition in assigned:
+                consumer.seek(partition, start)
+
+    async def seek_to_start(self, partitions: Iterable[TP]) -> None:
+        """Read from the oldest record there is."""
+        await self.seek_to_beginning(*(driver.ensure_aiokafka_TP(tp) for tp in partitions))
+
+    async def _highwaters(self, partitions: Any) -> Mapping[Any, int]:
+        if partitions and self.app.options.end_offsets_by_fetch:
+            return await end_offsets_by_fetch(
+                self._ensure_consumer(),
+                driver.server_list(self.transport.url, self.transport.default_port),
+                partitions,
+            )
+        answer: Mapping[Any, int] = await super()._highwaters(partitions)
+        return answer
+
+
+async def end_offsets_by_fetch(
+    consumer: Any, servers: list[str], partitions: Iterable[TP]
+) -> dict[TP, int]:
+    """End offsets out of Fetch answers, for a broker whose ListOffsets answers too low.
+
+    Raises:
+        Transient: the broker did not answer for every partition in time.
+    """
+    listed = await consumer.end_offsets(list(partitions))
+    ends = {TP(tp.topic, tp.partition): int(end) for tp, end in listed.items()}
+    waiting = {driver.ensure_aiokafka_TP(tp) for tp, end in ends.items() if end}
+    if not waiting:
+        return ends
+    probe = aiokafka.AIOKafkaConsumer(
+        bootstrap_servers=servers,
+        fetch_max_wait_ms=END_OFFSETS_FETCH_WAIT_MS,
+        enable_auto_commit=False,
+    )
+    await probe.start()
+    try:
+        probe.assign(waiting)
+        for tp in waiting:
+            probe.seek(tp, ends[TP(tp.topic, tp.partition)] - 1)
+        async with asyncio.timeout(END_OFFSETS_WAIT_SECONDS_MAX):
+            while waiting:
+                await probe.getmany(timeout_ms=END_OFFSETS_FETCH_WAIT_MS)
+                for tp in list(waiting):
+                    end = probe.highwater(tp)
+                    if end is not None:
+                        key = TP(tp.topic, tp.partition)
+                        ends[key] = max(ends[key], end)
+                        waiting.discard(tp)
+    except TimeoutError as error:
+        raise Transient(f"no end offset for {sorted(waiting)}") from error
+    finally:
+        await probe.stop()
+    return ends

@@ -21,7 +21,13 @@ class Topic(msgspec.Struct, frozen=True, kw_only=True):
     partitions: int | None = None
     retention_ms: int | None = None
     compaction_lag_ms: int | None = None
+    record_bytes_max: int | None = None
 
+
+RECORD_BYTES_MAX: Final = 1_000_000
+"""No producer of ours writes a larger value; Kafka's own default limit is 1 MiB a batch."""
+DEAD_LETTER_BYTES_MAX: Final = 2 * 1024 * 1024
+"""A record of 1 MiB fits whole: base64 makes it a third larger, and there is the reason."""
 
 RETENTION_MS: Final = 30 * DAY_MS
 
@@ -44,14 +50,16 @@ DECISIONS: Final = Topic(
 )
 PROFILES: Final = Topic(name="profiles", keyed_by="person", compacted=True, co_partitioned=True)
 DEAD_LETTERS: Final = Topic(
-    name="dead-letters", keyed_by="origin", partitions=1, retention_ms=RETENTION_MS
+    name="dead-letters",
+    keyed_by="origin",
+    partitions=1,
+    retention_ms=RETENTION_MS,
+    record_bytes_max=DEAD_LETTER_BYTES_MAX,
 )
 
 TOPICS: Final = (EVENTS, DEFINITIONS, COMMANDS, DECISIONS, PROFILES, DEAD_LETTERS)
 
 DEFAULT_PARTITIONS: Final = 8
-RECORD_BYTES_MAX: Final = 1_000_000
-"""No producer of ours writes a larger value; Kafka's own default limit is 1 MiB a batch."""
 
 KIND_HEADER: Final = "cuestream"
 """Header of records on `events` that are not a single JSON event; the value is a kind below.

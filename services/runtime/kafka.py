@@ -9,10 +9,12 @@ from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 from aiokafka.partitioner import murmur2
 
 from services.contracts.errors import Transient
-from services.contracts.topics import RECORD_BYTES_MAX, Topic
+from services.contracts.topics import DEAD_LETTER_BYTES_MAX, RECORD_BYTES_MAX, Topic
 from services.runtime.settings import KafkaSettings
 
 PARTITION_CACHE_MAX = 1 << 17
+KAFKA_ERRORS = (KafkaError, OSError)
+"""What a client raises when the broker is away or refuses for now."""
 
 
 @lru_cache(maxsize=PARTITION_CACHE_MAX)
@@ -34,7 +36,8 @@ def make_producer(settings: KafkaSettings, *, linger_ms: int = 0) -> AIOKafkaPro
         enable_idempotence=settings.kafka_idempotence,
         linger_ms=linger_ms,
         max_batch_size=RECORD_BYTES_MAX,
-        max_request_size=RECORD_BYTES_MAX + 48_576,
+        # The largest any topic takes; the broker holds each topic to its own limit.
+        max_request_size=DEAD_LETTER_BYTES_MAX,
         request_timeout_ms=settings.kafka_request_timeout_ms,
     )
 
@@ -74,6 +77,8 @@ async def create_topics(settings: KafkaSettings, topics: Iterable[Topic]) -> lis
                 configs["retention.ms"] = str(topic.retention_ms)
             if topic.compaction_lag_ms is not None:
                 configs["min.compaction.lag.ms"] = str(topic.compaction_lag_ms)
+            if topic.record_bytes_max is not None:
+                configs["max.message.bytes"] = str(topic.record_bytes_max)
             new = NewTopic(
                 topic_name(settings, topic),
                 topic.partitions or settings.partitions,
@@ -87,7 +92,7 @@ async def create_topics(settings: KafkaSettings, topics: Iterable[Topic]) -> lis
                     created.append(new.name)
                 elif error is not TopicAlreadyExistsError:
                     raise Transient(f"topic {new.name}: {error.__name__}")
-    except (KafkaError, OSError) as error:
+    except KAFKA_ERRORS as error:
         raise Transient(f"broker {settings.kafka}: {error!r}") from error
     finally:
         await admin.close()

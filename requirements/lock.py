@@ -22,3 +22,4 @@ if __name__ == "__main__":
     # What runs is a subset of what is tested, at the very same versions.
     compile_lock("dev.lock", ("build", "embedded", "dev"))
     compile_lock("run.lock", ("build", "embedded"), constraint="dev.lock")
+    compile_lock("service.lock", ("build",), constraint="dev.lock")

@@ -1,0 +1,1 @@
+"""The marketers' API: definitions over HTTP."""

@@ -18,19 +18,23 @@ _FIELD: Final = re.compile(r"^Object (missing required|contains unknown) field `
 _SURE_ID: Final = re.compile(ID_PATTERN.removesuffix("$") + r"\Z")
 
 
+class NotJson(DefinitionError):
+    """The bytes are no JSON at all."""
+
+
 def decode_value(raw: bytes, *, what: str = "body") -> Any:
     """Read JSON into plain values.
 
     Raises:
-        DefinitionError: it is not JSON, or nested deeper than any reader should follow.
+        NotJson: it is not JSON, or nested deeper than any reader should follow.
     """
     try:
         return msgspec.json.decode(raw)
     except msgspec.DecodeError as error:
-        raise DefinitionError([(what, f"not JSON: {error}")]) from error
+        raise NotJson([(what, f"not JSON: {error}")]) from error
     except (UnicodeDecodeError, RecursionError) as error:
         reason = "not UTF-8" if isinstance(error, UnicodeDecodeError) else "nested too deeply"
-        raise DefinitionError([(what, reason)]) from error
+        raise NotJson([(what, reason)]) from error
 
 
 def convert_definition(

@@ -28,6 +28,8 @@ class Tables:
         self.carried = 0
         self.wishes: list[int] = []
         self.wishes_made = 0
+        self.turn = asyncio.Lock()
+        self.lead = asyncio.Lock()
 
     def copy(self) -> "Tables":
         """A snapshot: values are frozen, so only the containers are copied."""
@@ -43,7 +45,6 @@ class MemoryStore:
 
     def __init__(self, tables: Tables) -> None:
         self._tables = tables
-        self._turn = asyncio.Lock()
 
     def reading(self) -> AbstractAsyncContextManager[Reader]:
         """A snapshot."""
@@ -59,7 +60,7 @@ class MemoryStore:
 
     @asynccontextmanager
     async def _writing(self) -> AsyncIterator[Writer]:
-        async with self._turn:
+        async with self._tables.turn:
             copied = self._tables.copy()
             yield _Transaction(copied)
             self._tables.definitions = copied.definitions
@@ -131,7 +132,6 @@ class MemoryOutbox:
 
     def __init__(self, tables: Tables) -> None:
         self._tables = tables
-        self._lead = asyncio.Lock()
 
     async def ask_for_announcement(self) -> None:
         """Put an announcement behind what is pending."""
@@ -144,7 +144,7 @@ class MemoryOutbox:
 
     @asynccontextmanager
     async def _leading(self) -> AsyncIterator[Desk]:
-        async with self._lead:
+        async with self._tables.lead:
             yield _Desk(self._tables)
 
 

@@ -6,6 +6,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Final
 
 from sqlalchemy import func, insert, select, text, update
+from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from services.contracts.definitions import DefinitionRecord
@@ -121,7 +122,7 @@ class _Desk:
             # topic may still hold what they were.
             query = (
                 select(_v)
-                .distinct(_v.c.kind, _v.c.id)
+                .ext(distinct_on(_v.c.kind, _v.c.id))
                 .where(_v.c.revision <= revision)
                 .order_by(_v.c.kind, _v.c.id, _v.c.version.desc())
             )

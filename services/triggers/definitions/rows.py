@@ -9,8 +9,10 @@ from services.triggers.definitions.values import Definition
 
 
 def to_body(definition: Definition | None) -> dict[str, Any] | None:
-    """JSON values of a definition; defaults are left out."""
-    return None if definition is None else cast("dict[str, Any]", msgspec.to_builtins(definition))
+    """JSON values of a definition, just as they are read back; defaults are left out."""
+    if definition is None:
+        return None
+    return cast("dict[str, Any]", msgspec.json.decode(msgspec.json.encode(definition)))
 
 
 def from_body(kind: Kind, body: dict[str, Any] | None) -> Definition | None:

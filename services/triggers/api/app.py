@@ -1,0 +1,85 @@
+"""The HTTP application over a `Definitions`; builds no connection of its own."""
+
+from collections.abc import Callable
+from importlib.metadata import version
+from typing import Final
+
+from fastapi import FastAPI
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp
+
+from services.contracts.definitions import Kind
+from services.contracts.errors import DefinitionError
+from services.runtime.bearer import BearerTokens
+from services.runtime.health import Health, health_routes
+from services.runtime.metrics import Metrics
+from services.runtime.problems import install_problems, problem
+from services.triggers.api.guard import Guard
+from services.triggers.api.openapi import install_openapi
+from services.triggers.api.routes import changing_routes, reading_routes, trigger_routes
+from services.triggers.api.workspace_routes import publishing_routes, workspace_routes
+from services.triggers.definitions.decoding import NotJson
+from services.triggers.definitions.service import Definitions
+from services.triggers.definitions.values import Conflict, NotFound, Stale
+
+KINDS_LISTED: Final[tuple[Kind, ...]] = ("trigger", "tag", "policy")
+
+
+def make_app(
+    definitions: Definitions,
+    *,
+    workspace: str,
+    tokens: BearerTokens,
+    metrics: Metrics,
+    health: Health,
+    relay_problem: Callable[[], str | None] = lambda: None,
+) -> ASGIApp:
+    """Routes, problems, the OpenAPI document, and the guard before all of it."""
+    app = FastAPI(
+        title="cuestream triggers API",
+        version=version("cuestream"),
+        openapi_url="/v1/openapi.json",
+        docs_url=None,
+        redoc_url=None,
+    )
+    # Before /{id}/publish and the like, so that no id can stand in for a fixed address.
+    app.include_router(publishing_routes(definitions, relay_problem))
+    app.include_router(workspace_routes(workspace, definitions))
+    for kind in KINDS_LISTED:
+        app.include_router(reading_routes(kind, definitions))
+        app.include_router(changing_routes(kind, definitions))
+    app.include_router(trigger_routes(definitions))
+    app.router.routes.extend(health_routes(metrics, health))
+    install_problems(app)
+    app.add_exception_handler(DefinitionError, _on_definition)
+    app.add_exception_handler(NotFound, _on_refusal)
+    app.add_exception_handler(Conflict, _on_refusal)
+    app.add_exception_handler(Stale, _on_refusal)
+    app.add_exception_handler(Exception, _on_bug)
+    install_openapi(app)
+    return Guard(app, tokens)
+
+
+async def _on_definition(request: Request, error: Exception) -> Response:
+    assert isinstance(error, DefinitionError)
+    if isinstance(error, NotJson):
+        return problem(400, "the body is not JSON", code="not_json", errors=error.problems)
+    if request.method == "DELETE":
+        return problem(409, "something in force uses it", code="in_use", errors=error.problems)
+    return problem(
+        422, "the definitions are not right", code="wrong_definition", errors=error.problems
+    )
+
+
+async def _on_refusal(_: Request, error: Exception) -> Response:
+    if isinstance(error, NotFound):
+        return problem(404, str(error), code="not_found")
+    if isinstance(error, Stale):
+        return problem(412, str(error), code="stale")
+    return problem(409, str(error), code="conflict")
+
+
+async def _on_bug(_: Request, error: Exception) -> Response:
+    # Starlette raises it again after the answer, so the server's log has the trace.
+    return problem(500, "an error of ours; it is in the log", code=type(error).__name__)

@@ -1,0 +1,116 @@
+"""The process of the triggers API: HTTP and the relay of the outbox, over one engine."""
+
+import asyncio
+import random
+from typing import Final
+
+from sqlalchemy.exc import ProgrammingError
+
+from services.contracts.errors import Transient
+from services.contracts.metrics import OUTBOX_PENDING, RETRIES
+from services.runtime.bearer import BearerTokens
+from services.runtime.clock import WallClock
+from services.runtime.database import make_engine, wait_for_database
+from services.runtime.health import Health
+from services.runtime.logs import get_logger
+from services.runtime.metrics import Metrics
+from services.runtime.serving import serve
+from services.triggers.api.app import make_app
+from services.triggers.api.settings import ApiSettings
+from services.triggers.definitions.kafka import KafkaAnnouncer
+from services.triggers.definitions.postgres import PostgresStore
+from services.triggers.definitions.postgres_outbox import PostgresOutbox
+from services.triggers.definitions.relay import Relay
+from services.triggers.definitions.service import Definitions
+from services.triggers.engine import check
+
+WATCH_SECONDS: Final = 1.0
+
+_log = get_logger(__name__)
+
+
+class Watch:
+    """Looks at the database once a second: for readiness and for the pending gauge."""
+
+    def __init__(self, definitions: Definitions, metrics: Metrics) -> None:
+        self._definitions = definitions
+        self._gauge = metrics.gauge(OUTBOX_PENDING)
+        self._problem: str | None = "not asked yet"
+
+    async def look(self) -> None:
+        """Ask once."""
+        try:
+            revision = await self._definitions.revision()
+        except Transient as error:
+            self._problem = str(error)
+        else:
+            self._problem = None
+            self._gauge.set(revision.pending)
+
+    async def run(self) -> None:
+        """Ask until cancelled."""
+        while True:
+            await self.look()
+            await asyncio.sleep(WATCH_SECONDS)
+
+    def problem(self) -> str | None:
+        """What keeps the API from working; for readiness."""
+        return self._problem
+
+
+async def main(settings: ApiSettings, stop: asyncio.Event) -> None:
+    """Serve until `stop`. Kafka may be away: what is published then waits in the outbox.
+
+    Raises:
+        Transient: the database stays away at the start.
+        SystemExit: the database has not been migrated, or the port is taken.
+    """
+    engine = make_engine(settings, application="cuestream triggers-api")
+    try:
+        await wait_for_database(engine)
+        wall = WallClock()
+        definitions = Definitions(
+            PostgresStore(engine),
+            check,
+            workspace=settings.workspace,
+            now=lambda: wall.stamp(None),
+        )
+        await _bootstrap(definitions)
+        metrics = Metrics()
+        tokens = BearerTokens(settings)
+        relay = Relay(
+            PostgresOutbox(engine),
+            KafkaAnnouncer(settings),
+            poll_seconds=settings.outbox_poll_ms / 1000,
+            random=random.random,
+            on_retry=metrics.counter(RETRIES).labels(operation="outbox_relay").inc,
+        )
+        watch = Watch(definitions, metrics)
+        await watch.look()
+        app = make_app(
+            definitions,
+            workspace=settings.workspace,
+            tokens=tokens,
+            metrics=metrics,
+            health=Health(ready={"database": watch.problem}),
+            relay_problem=lambda: relay.problem,
+        )
+        if not settings.api_tokens.get_secret_value():
+            _log.warning("CUESTREAM_API_TOKENS is empty: every request will be refused")
+        _log.info("listening", host=settings.host, port=settings.api_port)
+        async with asyncio.TaskGroup() as group:
+            background = [group.create_task(relay.run()), group.create_task(watch.run())]
+            await serve(app, host=settings.host, port=settings.api_port, stop=stop)
+            for task in background:
+                task.cancel()
+    finally:
+        await engine.dispose()
+
+
+async def _bootstrap(definitions: Definitions) -> None:
+    try:
+        first = await definitions.bootstrap()
+    except ProgrammingError as error:
+        raise SystemExit("the database is not migrated: run `cuestream migrate`") from error
+    if first:
+        _log.info("first start: published the default workspace and cap as revision 1")

@@ -1,0 +1,169 @@
+"""The OpenAPI document: schemas straight from the structs that decode the bodies."""
+
+from typing import Any, Final
+
+import msgspec
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+
+from services.contracts.definitions import Policy, Tag, Trigger, Workspace
+from services.triggers.api import resources
+
+_REF: Final = "#/components/schemas/{name}"
+
+EXAMPLES: Final[dict[str, dict[str, Any]]] = {
+    "trigger": {
+        "id": "big_order",
+        "name": "Thanks for a big order",
+        "priority": 60,
+        "entry": {
+            "events": ["Order Completed"],
+            "where": {
+                "all": [
+                    {"property": "revenue", "op": "gte", "value": 100},
+                    {"tag": "orders_30d", "op": "gte", "value": 2},
+                ]
+            },
+        },
+        "dedup": {"key": ["order_id"], "window": "24h"},
+        "reentry": {"mode": "cooldown", "cooldown": "7d"},
+        "steps": [
+            {
+                "send": {
+                    "channel": "mail",
+                    "to_trait": "email",
+                    "content": {"subject": "Thank you", "body": "Order {{ order_id }} is packed."},
+                }
+            }
+        ],
+    },
+    "tag": {
+        "id": "orders_30d",
+        "name": "Orders in 30 days",
+        "aggregate": "count",
+        "events": ["Order Completed"],
+        "window": "30d",
+    },
+    "policy": {
+        "id": "mail_weekly",
+        "name": "At most 5 mails a week",
+        "limit": 5,
+        "window": "week",
+        "scope": {"kind": "channel", "value": "mail"},
+    },
+    "workspace": {"id": "default", "name": "Shop", "time_zone": "Asia/Shanghai"},
+}
+
+_STRUCTS: Final = (
+    Trigger,
+    Tag,
+    Policy,
+    Workspace,
+    resources.TriggerResource,
+    resources.TagResource,
+    resources.PolicyResource,
+    resources.WorkspaceResource,
+    resources.TriggerPage,
+    resources.TagPage,
+    resources.PolicyPage,
+    resources.RevisionState,
+    resources.ApplyResult,
+    resources.Problem,
+)
+
+PROBLEMS: Final = {
+    400: "the body is not JSON",
+    401: "no valid bearer token",
+    404: "there is none",
+    409: "its state, or what depends on it, does not allow this",
+    412: "somebody else changed it meanwhile",
+    413: "the body is too large",
+    422: "wrong, with place and reason of each problem",
+    428: "If-Match is required",
+    503: "the database is away; try again",
+}
+
+
+def _content(name: str, media: str = "application/json") -> dict[str, Any]:
+    return {"content": {media: {"schema": {"$ref": _REF.format(name=name)}}}}
+
+
+def shown(name: str, status: int = 200, *, etag: bool = False) -> dict[int | str, dict[str, Any]]:
+    """Responses of a route that answers with component `name`."""
+    success: dict[str, Any] = {"description": "done", **_content(name)}
+    if etag:
+        success["headers"] = {"ETag": {"schema": {"type": "string"}}}
+    refusals: dict[int | str, dict[str, Any]] = {
+        code: {"description": what, **_content("Problem", "application/problem+json")}
+        for code, what in PROBLEMS.items()
+    }
+    return {status: success, **refusals}
+
+
+RESPONSES: Final = {
+    (kind, status): shown(f"{kind.capitalize()}Resource", status, etag=True)
+    for kind in EXAMPLES
+    for status in (200, 201)
+}
+
+
+def body_of(kind: str | None) -> dict[str, Any]:
+    """The request body: one definition, or for None a merge patch of one."""
+    if kind is None:
+        media: dict[str, Any] = {"schema": {"type": "object"}, "example": {"name": "A new name"}}
+        content = {"application/merge-patch+json": media, "application/json": media}
+    else:
+        schema = {"$ref": _REF.format(name=kind.capitalize())}
+        content = {"application/json": {"schema": schema, "example": EXAMPLES[kind]}}
+    return {"requestBody": {"required": True, "content": content}}
+
+
+APPLY_BODY: Final = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {
+                "schema": {
+                    "type": "object",
+                    "required": ["definitions"],
+                    "additionalProperties": False,
+                    "properties": {
+                        "dry_run": {"type": "boolean", "default": False},
+                        "definitions": {
+                            "type": "array",
+                            "maxItems": 500,
+                            "items": {
+                                "type": "object",
+                                "description": "`kind` and the fields of that definition",
+                                "required": ["kind", "id"],
+                                "properties": {"kind": {"enum": list(EXAMPLES)}},
+                            },
+                        },
+                    },
+                },
+                "example": {
+                    "definitions": [{"kind": kind, **EXAMPLES[kind]} for kind in ("tag", "trigger")]
+                },
+            }
+        },
+    }
+}
+
+
+def install_openapi(app: FastAPI) -> None:
+    """Make `app.openapi()` give the document with our components and the bearer scheme."""
+
+    def document() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            made = get_openapi(title=app.title, version=app.version, routes=app.routes)
+            components = made.setdefault("components", {})
+            _, schemas = msgspec.json.schema_components(_STRUCTS, ref_template=_REF)
+            for kind, example in EXAMPLES.items():
+                schemas[kind.capitalize()]["examples"] = [example]
+            components.setdefault("schemas", {}).update(schemas)
+            components["securitySchemes"] = {"bearer": {"type": "http", "scheme": "bearer"}}
+            made["security"] = [{"bearer": []}]
+            app.openapi_schema = made
+        return app.openapi_schema
+
+    app.openapi = document  # type: ignore[method-assign]

@@ -1,0 +1,123 @@
+"""Endpoints of the workspace (there is one), of applying many at once and of revisions."""
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from fastapi import APIRouter, HTTPException, Request
+from starlette.responses import Response
+
+from services.contracts.errors import DefinitionError
+from services.triggers.api.openapi import APPLY_BODY, RESPONSES, body_of, shown
+from services.triggers.api.requests import IfMatch, expected_edit, read_body
+from services.triggers.api.resources import answer_applied, answer_revision, answer_stored
+from services.triggers.api.routes import Publish, editor
+from services.triggers.definitions.decoding import (
+    DEFINITION_BYTES_MAX,
+    convert_definition,
+    decode_value,
+    split_kind,
+)
+from services.triggers.definitions.service import Definitions
+from services.triggers.definitions.values import Definition
+
+APPLY_BYTES_MAX: Final = 8 * 1024 * 1024
+APPLY_DEFINITIONS_MAX: Final = 500
+
+
+def workspace_routes(workspace: str, definitions: Definitions) -> APIRouter:
+    """GET, PUT, PATCH and publish of the workspace's settings."""
+    router = APIRouter(prefix="/v1/workspace", tags=["workspace"])
+
+    async def change(
+        request: Request, if_match: str | None, publish: bool, patch: bool
+    ) -> Response:
+        expected = expected_edit(if_match, required=True)
+        value = decode_value(await read_body(request, DEFINITION_BYTES_MAX))
+        edit = editor("workspace", workspace, value, patch=patch)
+        return answer_stored(
+            await definitions.change(
+                "workspace", workspace, edit, expected=expected, publish=publish
+            )
+        )
+
+    @router.get("", summary="Read the workspace", responses=RESPONSES["workspace", 200])
+    async def read() -> Response:
+        return answer_stored(await definitions.get("workspace", workspace))
+
+    @router.put(
+        "", summary="Replace the workspace's draft", responses=RESPONSES["workspace", 200],
+        openapi_extra=body_of("workspace"),
+    )  # fmt: skip
+    async def replace(
+        request: Request, if_match: IfMatch = None, publish: Publish = False
+    ) -> Response:
+        return await change(request, if_match, publish, patch=False)
+
+    @router.patch(
+        "", summary="Change parts of the workspace (JSON Merge Patch)",
+        responses=RESPONSES["workspace", 200], openapi_extra=body_of(None),
+    )  # fmt: skip
+    async def patch(
+        request: Request, if_match: IfMatch = None, publish: Publish = False
+    ) -> Response:
+        return await change(request, if_match, publish, patch=True)
+
+    @router.post(
+        "/publish", summary="Put the workspace's draft in force",
+        responses=RESPONSES["workspace", 200],
+    )  # fmt: skip
+    async def publish(if_match: IfMatch = None) -> Response:
+        expected = expected_edit(if_match, required=False)
+        return answer_stored(await definitions.publish("workspace", workspace, expected=expected))
+
+    return router
+
+
+def publishing_routes(
+    definitions: Definitions, relay_problem: Callable[[], str | None]
+) -> APIRouter:
+    """Applying many definitions in one revision, and the state of publishing."""
+    router = APIRouter(prefix="/v1", tags=["publishing"])
+
+    @router.post(
+        "/apply", summary="Put many definitions in force in one revision",
+        responses=shown("ApplyResult"), openapi_extra=APPLY_BODY,
+    )  # fmt: skip
+    async def apply(request: Request) -> Response:
+        value = decode_value(await read_body(request, APPLY_BYTES_MAX))
+        given, dry_run = _apply_request(value)
+        return answer_applied(await definitions.apply(given, dry_run=dry_run))
+
+    @router.get(
+        "/revisions/current", summary="The newest revision and whether it has reached the log",
+        responses=shown("RevisionState"),
+    )  # fmt: skip
+    async def current() -> Response:
+        return answer_revision(await definitions.revision(), relay_problem())
+
+    return router
+
+
+def _apply_request(value: Any) -> tuple[list[Definition], bool]:
+    """The definitions to apply; all that do not fit their schema are named at once."""
+    if not isinstance(value, dict) or not isinstance(value.get("definitions"), list):
+        raise DefinitionError([("definitions", "a list of definitions is required")])
+    unknown = sorted(set(value) - {"definitions", "dry_run"})
+    if unknown:
+        raise DefinitionError([(name, "unknown field") for name in unknown])
+    dry_run = value.get("dry_run", False)
+    if not isinstance(dry_run, bool):
+        raise DefinitionError([("dry_run", "must be true or false")])
+    if len(value["definitions"]) > APPLY_DEFINITIONS_MAX:
+        raise HTTPException(413, f"more than {APPLY_DEFINITIONS_MAX} definitions at once")
+    given: list[Definition] = []
+    problems: list[tuple[str, str]] = []
+    for index, one in enumerate(value["definitions"]):
+        try:
+            kind, fields = split_kind(one, f"definitions[{index}]")
+            given.append(convert_definition(kind, fields, archiving=True))
+        except DefinitionError as error:
+            problems += error.problems
+    if problems:
+        raise DefinitionError(problems)
+    return given, dry_run

@@ -1,0 +1,307 @@
+"""One suite for the store and the outbox, in memory and in PostgreSQL."""
+
+import asyncio
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from services.contracts.definitions import DefinitionRecord, Kind
+from services.triggers.definitions.memory import MemoryOutbox, MemoryStore, Tables
+from services.triggers.definitions.outbox import Outbox
+from services.triggers.definitions.postgres import PostgresStore
+from services.triggers.definitions.postgres_outbox import PostgresOutbox
+from services.triggers.definitions.store import Store
+from services.triggers.definitions.values import Definition, Stored
+from tests.definitions.support import START, needing, policy, tag, trigger
+
+
+def stored(definition: Definition, kind: Kind = "trigger", **changes: object) -> Stored:
+    """A definition that is published for the first time."""
+    fields: dict[str, object] = {
+        "kind": kind,
+        "id": definition.id,
+        "status": "live",
+        "version": 1,
+        "published": definition,
+        "created_at": START,
+        "updated_at": START + 1,
+    }
+    return Stored(**{**fields, **changes})  # type: ignore[arg-type]
+
+
+class StoreSuite:
+    """What every store does."""
+
+    async def test_what_is_saved_is_read_again(self, store: Store) -> None:
+        value = stored(
+            needing("orders", version=1), status="paused", draft=trigger(name="é\u2028\x7f")
+        )
+        async with store.writing() as writer:
+            first = await writer.save(value)
+            second = await writer.save(first)
+        assert (first.edit, second.edit) == (1, 2)
+        async with store.reading() as reader:
+            assert await reader.get("trigger", "cart_left") == second
+            assert await reader.get("tag", "cart_left") is None
+
+    async def test_numbers_stay_what_they_were(self, store: Store) -> None:
+        from services.contracts.definitions import Condition, Entry
+
+        where = Condition(property="x", op="in", value=(1, 1.0, 1e300, -0.0, 2**62, True, None))
+        value = trigger(entry=Entry(events=("a",), where=where))
+        async with store.writing() as writer:
+            await writer.save(stored(value))
+        async with store.reading() as reader:
+            read = await reader.get("trigger", "cart_left")
+        assert read is not None
+        assert repr(read.published) == repr(value)
+
+    async def test_an_exception_undoes_everything(self, store: Store) -> None:
+        class Refused(Exception):
+            pass
+
+        async def write_and_fail() -> None:
+            async with store.writing() as writer:
+                await writer.publish([stored(trigger())], START)
+                raise Refused
+
+        with pytest.raises(Refused):
+            await write_and_fail()
+        async with store.reading() as reader:
+            assert await reader.get("trigger", "cart_left") is None
+            assert (await reader.revision()).revision == 0
+
+    async def test_pages_follow_the_order_of_ids(self, store: Store) -> None:
+        ids = ["a", "a_b", "a1", "ab", "b", "b_"]
+        async with store.writing() as writer:
+            for id_ in reversed(ids):
+                await writer.save(stored(trigger(id_)))
+            await writer.save(stored(trigger("a0"), status="archived"))
+            await writer.save(stored(tag("a2"), "tag"))
+        found: list[str] = []
+        async with store.reading() as reader:
+            while page := await reader.page(
+                "trigger", status=None, after=found[-1] if found else "", limit=2
+            ):
+                found += [one.id for one in page]
+            archived = await reader.page("trigger", status="archived", after="", limit=9)
+            live = await reader.page("trigger", status="live", after="b", limit=9)
+        assert found == sorted(ids)
+        assert [one.id for one in archived] == ["a0"]
+        assert [one.id for one in live] == ["b_"]
+
+    async def test_current_is_everything_but_the_archived(self, store: Store) -> None:
+        async with store.writing() as writer:
+            await writer.save(stored(trigger("a")))
+            await writer.save(stored(trigger("b"), status="archived"))
+            await writer.save(stored(policy("c"), "policy"))
+            await writer.save(stored(tag("d"), "tag", status="draft", version=0))
+            # A transaction sees its own writes.
+            assert [one.id for one in await writer.current()] == ["c", "d", "a"]
+
+    async def test_each_publication_takes_the_next_revision(self, store: Store) -> None:
+        async with store.writing() as writer:
+            both = await writer.publish(
+                [stored(trigger(version=1)), stored(tag(version=1), "tag")], START
+            )
+        async with store.writing() as writer:
+            third = await writer.publish([stored(policy(version=1), "policy")], START + 5)
+        assert [one.revision for one in [*both, *third]] == [1, 1, 2]
+        async with store.reading() as reader:
+            newest = await reader.revision()
+            assert (newest.revision, newest.published_at, newest.pending) == (2, START + 5, 2)
+            read = await reader.get("policy", "weekly")
+            assert read == third[0]
+
+    async def test_writers_take_turns_and_revisions_have_no_gaps(self, store: Store) -> None:
+        async def publish(number: int) -> int:
+            async with store.writing() as writer:
+                before = (await writer.revision()).revision
+                await asyncio.sleep(0)
+                if number % 5 == 0:
+                    raise ZeroDivisionError
+                (one,) = await writer.publish([stored(trigger(f"t{number}"))], START)
+                assert one.revision == before + 1
+                return one.revision
+
+        results = await asyncio.gather(
+            *(publish(number) for number in range(20)), return_exceptions=True
+        )
+        revisions = sorted(one for one in results if isinstance(one, int))
+        assert revisions == list(range(1, 17))
+        assert sum(isinstance(one, ZeroDivisionError) for one in results) == 4
+
+
+class TestMemoryStore(StoreSuite):
+    """In memory."""
+
+    @pytest.fixture
+    def store(self) -> Store:
+        return MemoryStore(Tables())
+
+
+class TestPostgresStore(StoreSuite):
+    """In PostgreSQL."""
+
+    @pytest.fixture
+    def store(self, engine: AsyncEngine) -> Store:
+        return PostgresStore(engine)
+
+    @pytest.mark.parametrize("table", ["versions", "revisions"])
+    @pytest.mark.parametrize("change", ["UPDATE {} SET revision = 9", "DELETE FROM {}"])
+    async def test_published_versions_do_not_change(
+        self, store: Store, engine: AsyncEngine, table: str, change: str
+    ) -> None:
+        async with store.writing() as writer:
+            await writer.publish([stored(trigger(version=1))], START)
+        with pytest.raises(DBAPIError, match="do not change"):
+            async with engine.begin() as connection:
+                await connection.execute(text(change.format(f"triggers.{table}")))
+
+
+def keys(records: tuple[DefinitionRecord, ...]) -> list[tuple[str, str, int, int]]:
+    """What identifies each record."""
+    return [(one.kind, one.id, one.version, one.revision) for one in records]
+
+
+class OutboxSuite:
+    """What every outbox does, over the store beside it."""
+
+    async def test_revisions_come_in_order_until_they_are_done(
+        self, store: Store, outbox: Outbox
+    ) -> None:
+        async with store.writing() as writer:
+            await writer.publish([stored(trigger(version=1)), stored(tag(version=1), "tag")], START)
+        async with store.writing() as writer:
+            await writer.publish([stored(tag(version=2), "tag", version=2)], START + 1)
+        async with outbox.leading() as desk:
+            first = await desk.next()
+            assert first is not None
+            assert first == await desk.next()
+            assert (first.revision, first.published_at, first.announcement) == (1, START, False)
+            assert keys(first.records) == [
+                ("tag", "orders", 1, 1),
+                ("trigger", "cart_left", 1, 1),
+                ("revision", "head", 1, 1),
+            ]
+            assert first.records[0].definition == {
+                "id": "orders",
+                "version": 1,
+                "aggregate": "count",
+                "events": ["Order Completed"],
+            }
+            await desk.done(first)
+            await desk.done(first)
+        async with outbox.leading() as desk:
+            second = await desk.next()
+            assert second is not None
+            assert second.revision == 2
+            await desk.done(second)
+            assert await desk.next() is None
+        async with store.reading() as reader:
+            assert (await reader.revision()).pending == 0
+
+    async def test_an_announcement_holds_the_newest_of_each_up_to_what_was_carried(
+        self, store: Store, outbox: Outbox
+    ) -> None:
+        await outbox.ask_for_announcement()
+        async with outbox.leading() as desk:
+            assert await desk.next() is None
+        await outbox.ask_for_announcement()
+        await outbox.ask_for_announcement()
+        async with store.writing() as writer:
+            await writer.publish([stored(trigger(version=1)), stored(tag(version=1), "tag")], START)
+        async with store.writing() as writer:
+            archived = stored(tag(version=1), "tag", version=2, status="archived")
+            await writer.publish([archived], START + 1)
+        async with outbox.leading() as desk:
+            for revision in (1, 2):
+                work = await desk.next()
+                assert work is not None
+                assert (work.revision, work.announcement) == (revision, False)
+                await desk.done(work)
+            work = await desk.next()
+            assert work is not None
+            assert (work.revision, work.published_at, work.announcement) == (2, START + 1, True)
+            assert keys(work.records) == [
+                ("tag", "orders", 2, 2),
+                ("trigger", "cart_left", 1, 1),
+                ("revision", "head", 2, 2),
+            ]
+            # Removed ones are said to be removed: the topic may still hold what they were.
+            assert work.records[0].definition is None
+            await outbox.ask_for_announcement()
+            await desk.done(work)
+            later = await desk.next()
+            assert later is not None, "a wish made while another was carried is not lost"
+            await desk.done(later)
+            assert await desk.next() is None
+
+    async def test_one_leads_at_a_time_and_the_next_takes_over(self, outbox: Outbox) -> None:
+        leading = 0
+        most = 0
+
+        async def lead() -> None:
+            nonlocal leading, most
+            async with outbox.leading():
+                leading += 1
+                most = max(most, leading)
+                await asyncio.sleep(0.01)
+                leading -= 1
+
+        async with asyncio.timeout(20):
+            await asyncio.gather(*(lead() for _ in range(3)))
+        assert most == 1
+
+
+class TestMemoryOutbox(OutboxSuite):
+    """In memory."""
+
+    @pytest.fixture
+    def tables(self) -> Tables:
+        return Tables()
+
+    @pytest.fixture
+    def store(self, tables: Tables) -> Store:
+        return MemoryStore(tables)
+
+    @pytest.fixture
+    def outbox(self, tables: Tables) -> Outbox:
+        return MemoryOutbox(tables)
+
+
+class TestPostgresOutbox(OutboxSuite):
+    """In PostgreSQL."""
+
+    @pytest.fixture
+    def store(self, engine: AsyncEngine) -> Store:
+        return PostgresStore(engine)
+
+    @pytest.fixture
+    def outbox(self, engine: AsyncEngine) -> Outbox:
+        return PostgresOutbox(engine)
+
+    async def test_a_leader_whose_session_ended_can_mark_nothing_done(
+        self, store: Store, outbox: Outbox, engine: AsyncEngine
+    ) -> None:
+        from services.contracts.errors import Transient
+
+        async with store.writing() as writer:
+            await writer.publish([stored(trigger(version=1))], START)
+        async with outbox.leading() as fenced:
+            work = await fenced.next()
+            assert work is not None
+            async with engine.begin() as connection:
+                await connection.execute(
+                    text(
+                        "SELECT pg_terminate_backend(pid) FROM pg_locks "
+                        "WHERE locktype = 'advisory' AND pid <> pg_backend_pid() AND database = "
+                        "(SELECT oid FROM pg_database WHERE datname = current_database())"
+                    )
+                )
+            async with outbox.leading() as successor:
+                with pytest.raises(Transient):
+                    await fenced.done(work)
+                assert await successor.next() == work

@@ -10,8 +10,10 @@ from services.contracts.time import Micros
 class Profile(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Traits, tag values and the place in the log they come from.
 
-    Newer wins by `(as_of, source_offset)`: `as_of` is the person's `now`, which never goes
-    back, and also orders snapshots across a re-created topic whose offsets began again.
+    `approximate` names the tags whose value is an estimate; the `messages_` fields say what
+    became of the sends to this person. Newer wins by `(as_of, source_offset)`: `as_of` is
+    the person's `now`, which never goes back, and also orders snapshots across a re-created
+    topic whose offsets began again.
     """
 
     v: int = 1
@@ -24,5 +26,9 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     anonymous_id: str | None = None
     traits: dict[str, Any] = {}
     tags: dict[str, Any] = {}
+    approximate: tuple[str, ...] = ()
+    messages_accepted: int = 0
+    messages_failed: int = 0
+    last_message_at: Micros | None = None
     first_seen_at: Micros
     last_seen_at: Micros

@@ -1,0 +1,32 @@
+"""The decision engine: pure functions of a person's state, an event, the rules and `now`.
+
+No clock, no randomness, no I/O: the same log gives the same decisions, byte for byte
+(docs/definitions.md says what they mean).
+"""
+
+from services.triggers.engine.check import check
+from services.triggers.engine.decide import apply_delivery, decide, wake
+from services.triggers.engine.outputs import Outputs
+from services.triggers.engine.rules import Rules, compile_rules
+from services.triggers.engine.state import (
+    PersonState,
+    decode_state,
+    encode_state,
+    new_state,
+    wake_at_of,
+)
+
+__all__ = [
+    "Outputs",
+    "PersonState",
+    "Rules",
+    "apply_delivery",
+    "check",
+    "compile_rules",
+    "decide",
+    "decode_state",
+    "encode_state",
+    "new_state",
+    "wake",
+    "wake_at_of",
+]

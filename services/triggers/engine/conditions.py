@@ -1,0 +1,119 @@
+"""Conditions compiled to Python: one function for all rules that listen to one event name.
+
+The generated text holds names, operators and keywords of this module only. Whatever comes
+from a definition (paths, texts, numbers) is passed in as a constant of the namespace, so no
+definition can write code.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+from services.contracts.definitions import Condition
+from services.contracts.time import Micros
+from services.triggers.engine.clauses import NUMERIC, contains, lookup, same, same_as_any
+from services.triggers.engine.state import TagState
+
+Tags = dict[int, TagState]
+ReadTag = Callable[[Tags, Micros], Any]
+"""Gives a tag's value at an instant, None where it has none."""
+
+Test = Callable[[Mapping[str, Any], Mapping[str, Any], Tags, Micros], bool]
+"""`test(properties, traits, tags, now)`."""
+Match = Callable[[Mapping[str, Any], Mapping[str, Any], Tags, Micros], tuple[Any, ...]]
+"""Like `Test`, for many conditions at once: the payloads of those that hold, in order."""
+
+_ORDERINGS: Final = {"gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
+
+
+class _Writer:
+    """Writes expressions over `p` (properties), `t` (traits), `g` (tags) and `now`."""
+
+    def __init__(self, readers: Mapping[str, ReadTag]) -> None:
+        self._readers = readers
+        self.namespace: dict[str, Any] = {
+            "__builtins__": {},
+            "NUMERIC": NUMERIC,
+            "contains": contains,
+            "lookup": lookup,
+            "same": same,
+            "same_as_any": same_as_any,
+            "str": str,
+            "type": type,
+        }
+
+    def constant(self, value: object) -> str:
+        name = f"c{len(self.namespace)}"
+        self.namespace[name] = value
+        return name
+
+    def expression(self, condition: Condition) -> str:
+        if condition.all_ is not None:
+            return "(" + " and ".join(map(self.expression, condition.all_)) + ")"
+        if condition.any_ is not None:
+            return "(" + " or ".join(map(self.expression, condition.any_)) + ")"
+        if condition.not_ is not None:
+            return f"(not {self.expression(condition.not_)})"
+        return self._clause(self._subject(condition), condition.op or "exists", condition.value)
+
+    def _subject(self, clause: Condition) -> str:
+        if clause.tag is not None:
+            return f"{self.constant(self._readers[clause.tag])}(g, now)"
+        source = "p" if clause.property is not None else "t"
+        path = clause.property or clause.trait or ""
+        if "." in path:
+            return f"lookup({source}, {self.constant(path)})"
+        return f"{source}.get({self.constant(path)})"
+
+    def _clause(self, subject: str, op: str, wanted: Any) -> str:
+        if op == "exists":
+            return f"({subject} is not None)"
+        if op == "not_exists":
+            return f"({subject} is None)"
+        if op == "ne":
+            return f"(not {self._clause(subject, 'eq', wanted)})"
+        if op == "not_in":
+            return f"(not {self._clause(subject, 'in', wanted)})"
+        name = self.constant(wanted)
+        if op == "eq":
+            # No text equals anything but a text; 0 and 1 would equal false and true.
+            if isinstance(wanted, str):
+                return f"({subject} == {name})"
+            return f"same({subject}, {name})"
+        if op == "in":
+            if all(isinstance(one, str) for one in wanted):
+                texts = self.constant(frozenset(wanted))
+                return f"(type(v := {subject}) is str and v in {texts})"
+            return f"same_as_any({subject}, {name})"
+        if op == "contains":
+            return f"contains({subject}, {name})"
+        if op == "starts_with":
+            return f"(type(v := {subject}) is str and v.startswith({name}))"
+        if isinstance(wanted, str):
+            return f"(type(v := {subject}) is str and v {_ORDERINGS[op]} {name})"
+        return f"(type(v := {subject}) in NUMERIC and v {_ORDERINGS[op]} {name})"
+
+    def build(self, body: str) -> Any:
+        source = "def compiled(p, t, g, now):\n" + body
+        exec(compile(source, "<condition>", "exec"), self.namespace)  # noqa: S102
+        return self.namespace["compiled"]
+
+
+def compile_test(condition: Condition, readers: Mapping[str, ReadTag]) -> Test:
+    """A function that says whether a checked condition holds."""
+    writer = _Writer(readers)
+    test: Test = writer.build(f"    return {writer.expression(condition)}\n")
+    return test
+
+
+def compile_match(
+    rules: Sequence[tuple[Condition | None, Any]], readers: Mapping[str, ReadTag]
+) -> Match:
+    """One function over several (condition, payload); no condition always holds."""
+    writer = _Writer(readers)
+    lines = ["    found = ()\n"]
+    for condition, payload in rules:
+        name = writer.constant((payload,))
+        test = "True" if condition is None else writer.expression(condition)
+        lines.append(f"    if {test}:\n        found += {name}\n")
+    match: Match = writer.build("".join(lines) + "    return found\n")
+    return match

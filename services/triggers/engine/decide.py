@@ -1,0 +1,154 @@
+"""The engine's three calls: an event happened, a delivery came back, time passed.
+
+Each changes the person's state in place, puts what follows from it into the outputs, and
+leaves `wake_at` None or later than `now`. All is decided by state, input, rules and `now`.
+"""
+
+from services.contracts.delivery import Delivery
+from services.contracts.errors import Malformed
+from services.contracts.event import ALIAS, FUTURE_TOLERANCE, Event
+from services.contracts.time import Micros
+from services.triggers.engine.candidates import Candidate
+from services.triggers.engine.dedup import first_time
+from services.triggers.engine.fingerprint import fingerprint
+from services.triggers.engine.limits import INSTANT_MAX, SNAPSHOT_EVERY
+from services.triggers.engine.outputs import Outputs
+from services.triggers.engine.person import absorb, snapshot
+from services.triggers.engine.rules import Plan, Rules
+from services.triggers.engine.sending import release, settle, take_due
+from services.triggers.engine.state import PersonState
+
+
+def decide(state: PersonState, event: Event, rules: Rules, now: Micros, out: Outputs) -> None:
+    """Fold one event: deduplicate, update tags, decide what is due and what it triggers.
+
+    `now` is the time of the record in the log; the person's own time never goes back.
+
+    Raises:
+        Malformed: `bad_time`, an instant outside 1970 to 2100. Nothing was changed.
+    """
+    _same_person(state, event.person)
+    at = event.occurred_at
+    if at > event.received_at + FUTURE_TOLERANCE:
+        at, outcome = event.received_at, "clamped"
+    else:
+        outcome = "applied"
+    if not (0 <= now < INSTANT_MAX and -INSTANT_MAX < at < INSTANT_MAX):
+        raise Malformed("bad_time", "an instant outside 1970 to 2100")
+    now = _advance(state, rules, now)
+    candidates: list[Candidate] = []
+    if first_time(
+        state.seen, event.message_id, now, rules.message_id_window, rules.message_ids_max
+    ):
+        late = at < now - rules.late_after
+        if late:
+            outcome = "late"
+        elif event.type == ALIAS:
+            outcome = "alias"
+        absorb(state, event, at, out)
+        plan = rules.plans.get(event.name)
+        if plan is not None:
+            _update_tags(state, event, plan, at, now, out)
+            if plan.match is not None and not late:
+                candidates = _entering(state, event, plan, now)
+        state.changed = True
+    else:
+        outcome = "duplicate"
+    out.counts[outcome] += 1
+    _conclude(state, rules, now, out, candidates)
+
+
+def apply_delivery(
+    state: PersonState, delivery: Delivery, rules: Rules, now: Micros, out: Outputs
+) -> None:
+    """Commit a reservation that was accepted, release one that failed.
+
+    The first verdict on a send stands; applying it again, or one on an unknown send,
+    changes nothing.
+
+    Raises:
+        Malformed: `bad_time`, as `decide`.
+    """
+    _same_person(state, delivery.person)
+    if not 0 <= now < INSTANT_MAX:
+        raise Malformed("bad_time", "an instant outside 1970 to 2100")
+    now = _advance(state, rules, now)
+    key = fingerprint(delivery.send_id)
+    for sent in state.sends:
+        if sent.key == key and not sent.accepted:
+            if delivery.status == "accepted":
+                sent.accepted = True
+                state.accepted += 1
+                state.last_message_at = now
+            else:
+                state.sends.remove(sent)
+                state.failed += 1
+                release(state, rules, now)
+            state.changed = True
+            break
+    _conclude(state, rules, now, out, [])
+
+
+def wake(state: PersonState, rules: Rules, now: Micros, out: Outputs) -> None:
+    """Time passed: decide what is due and hand out a profile that was put off."""
+    _conclude(state, rules, _advance(state, rules, now), out, [])
+
+
+def _same_person(state: PersonState, person: str) -> None:
+    if person != state.person:
+        raise ValueError("a state was given a record of another person")
+
+
+def _advance(state: PersonState, rules: Rules, now: Micros) -> Micros:
+    now = max(now, state.now)
+    state.now = now
+    if state.revision != rules.revision:
+        # Tags that are gone, or aggregate something else now, take their data with them.
+        state.tags = {key: data for key, data in state.tags.items() if key in rules.tags}
+        state.revision = rules.revision
+        state.changed = True
+    return now
+
+
+def _update_tags(
+    state: PersonState, event: Event, plan: Plan, at: Micros, now: Micros, out: Outputs
+) -> None:
+    tags, properties, traits = state.tags, event.properties, state.traits
+    for bucket_of, updates in plan.tags:
+        bucket = bucket_of(at)
+        for where, update in updates:
+            if where is not None and not where(properties, traits, tags, now):
+                continue
+            if not update(tags, bucket, at, now, properties):
+                out.skipped["tag_value"] += 1
+
+
+def _entering(state: PersonState, event: Event, plan: Plan, now: Micros) -> list[Candidate]:
+    assert plan.match is not None
+    return [
+        Candidate(
+            rule=rule,
+            event_id=event.message_id,
+            properties=event.properties,
+            origin_received_at=event.received_at,
+            entered_at=now,
+            deadline=now + rule.send_within,
+        )
+        for rule in plan.match(event.properties, state.traits, state.tags, now)
+    ]
+
+
+def _conclude(
+    state: PersonState, rules: Rules, now: Micros, out: Outputs, candidates: list[Candidate]
+) -> None:
+    if state.pending:
+        candidates = take_due(state, rules, now, out) + candidates
+    if candidates:
+        settle(state, candidates, rules, now, out)
+    if state.changed:
+        snapshot(state, rules, now, out)
+    wake_at = state.emitted_at + SNAPSHOT_EVERY if state.changed else None
+    if state.pending:
+        due = min(one.due_at for one in state.pending)
+        wake_at = due if wake_at is None else min(wake_at, due)
+    state.wake_at = wake_at

@@ -1,0 +1,48 @@
+"""Every bound of a person's state and of a workspace's definitions, by name."""
+
+from typing import Final
+
+from services.contracts.time import DAY, SECOND, Micros
+
+NEVER: Final[Micros] = 1 << 62
+"""Later than any instant: what has no end ends here."""
+INSTANT_MAX: Final[Micros] = 4_102_444_800 * SECOND
+"""2100-01-01. A record stamped later would stop its person's clock there: it is refused."""
+SNAPSHOT_EVERY: Final = SECOND
+
+NUMBER_ABS_MAX: Final = 1e15
+"""Larger numbers never enter a tag: doubles hold integers exactly to 9e15."""
+SUM_DIGITS: Final = 6
+"""Sums and averages are given to six decimals: 0.1 + 0.2 reads as 0.3."""
+TEXT_CHARS_MAX: Final = 200
+"""Longer texts never become the value of a tag (`distinct` takes any length)."""
+
+DISTINCT_EXACT_MAX: Final = 64
+TOP_VALUES_MAX: Final = 64
+BUCKETS_MAX: Final = 1_100
+"""Buckets of one window: three years of days, 18 hours of minutes."""
+BUCKETS_TOTAL_MAX: Final = 20_000
+"""Buckets of all tags of a workspace: keeps the largest state far below a record's limit."""
+
+TRAITS_MAX: Final = 100
+TRAIT_NAME_CHARS_MAX: Final = 100
+TRAIT_BYTES_MAX: Final = 1_024
+TRAITS_BYTES_MAX: Final = 16 * 1_024
+ALIASES_MAX: Final = 16
+
+SENDS_MAX: Final = 2_000
+"""Sends a person's state remembers; when all still count, further ones are refused."""
+OPEN_SEND_KEPT: Final = 7 * DAY
+"""A send no cap counts is remembered this long for its delivery."""
+PENDING_MAX: Final = 16
+DEDUP_KEYS_MAX: Final = 256
+ONCE_KEYS_MAX: Final = 256
+ENTRIES_MAX: Final = 1_000
+"""Past these three the oldest is forgotten first."""
+
+TRIGGERS_MAX: Final = 1_000
+TAGS_MAX: Final = 200
+POLICIES_MAX: Final = 50
+CONDITION_VALUES_MAX: Final = 500
+CONDITION_TEXT_CHARS_MAX: Final = 1_000
+CALENDAR_MEMO_MAX: Final = 4_096

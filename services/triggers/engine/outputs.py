@@ -1,0 +1,31 @@
+"""What the engine hands back for a batch of one partition."""
+
+from services.contracts.command import SendCommand
+from services.contracts.decision import Decision
+from services.contracts.profile import Profile
+
+
+class Outputs:
+    """Collects commands, decisions and profiles in the order they were concluded.
+
+    `counts` gives every event exactly one outcome: `applied`, `clamped` (applied, its future
+    time replaced), `late` (tags only), `alias` (recorded) or `duplicate`. `skipped` counts
+    values that could not enter a profile: `tag_value`, `trait`. `partition` is the source
+    partition stamped on profiles.
+    """
+
+    __slots__ = ("commands", "counts", "decisions", "partition", "profiles", "skipped")
+
+    def __init__(self, partition: int = 0) -> None:
+        self.partition = partition
+        self.commands: list[SendCommand] = []
+        self.decisions: list[Decision] = []
+        self.profiles: list[Profile] = []
+        self.counts: dict[str, int] = {
+            "applied": 0,
+            "duplicate": 0,
+            "late": 0,
+            "clamped": 0,
+            "alias": 0,
+        }
+        self.skipped: dict[str, int] = {"tag_value": 0, "trait": 0}

@@ -1,0 +1,157 @@
+"""What an event changes of the person: ids, traits, time zone, and the profile snapshot."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import msgspec
+
+from services.contracts.event import ALIAS, GROUP, IDENTIFY, Event
+from services.contracts.profile import Profile
+from services.contracts.time import Micros
+from services.triggers.engine.limits import (
+    ALIASES_MAX,
+    SNAPSHOT_EVERY,
+    TRAIT_BYTES_MAX,
+    TRAIT_NAME_CHARS_MAX,
+    TRAITS_BYTES_MAX,
+    TRAITS_MAX,
+)
+from services.triggers.engine.outputs import Outputs
+from services.triggers.engine.rules import Rules
+from services.triggers.engine.state import PersonState
+from services.triggers.engine.windows import Calendar, calendar_of, known_zones
+
+ZONE_TRAIT: Final = "timezone"
+GROUP_TRAIT: Final = "group_id"
+
+_encode = msgspec.msgpack.Encoder().encode
+
+
+def _size(name: str, value: Any) -> int | None:
+    """Bytes of a trait, None where it can stand in no profile."""
+    if not name or len(name) > TRAIT_NAME_CHARS_MAX:
+        return None
+    try:
+        size = len(_encode(value))
+    except (OverflowError, TypeError, UnicodeEncodeError, RecursionError):
+        # An integer beyond 64 bits, or what no JSON gives: it cannot be stored.
+        return None
+    return size if size <= TRAIT_BYTES_MAX else None
+
+
+def _merge_traits(state: PersonState, given: Mapping[str, Any], at: Micros, out: Outputs) -> None:
+    """Take over traits; null removes one. An older event than the newest fills gaps only."""
+    newest = state.traits_at is None or at >= state.traits_at
+    # A new dict each time: snapshots and commands already handed out keep theirs.
+    traits = dict(state.traits)
+    room = TRAITS_BYTES_MAX - sum(
+        len(name) + (_size(name, value) or 0) for name, value in traits.items()
+    )
+    for name, value in given.items():
+        if not newest and name in traits:
+            continue
+        if name in traits:
+            room += len(name) + (_size(name, traits[name]) or 0)
+        if value is None:
+            traits.pop(name, None)
+            continue
+        size = _size(name, value)
+        if (
+            size is None
+            or (name not in traits and len(traits) >= TRAITS_MAX)
+            or (room < len(name) + size)
+        ):
+            out.skipped["trait"] += 1
+            if name in traits:
+                room -= len(name) + (_size(name, traits[name]) or 0)
+            continue
+        traits[name] = value
+        room -= len(name) + size
+    state.traits = traits
+    if newest:
+        state.traits_at = at
+
+
+def absorb(state: PersonState, event: Event, at: Micros, out: Outputs) -> None:
+    """Take over what the event says of the person, before any tag or condition sees it."""
+    if state.first_seen_at is None or at < state.first_seen_at:
+        state.first_seen_at = at
+    if state.last_seen_at is None or at > state.last_seen_at:
+        state.last_seen_at = at
+    if event.user_id is not None:
+        state.user_id = event.user_id
+    if event.anonymous_id is not None:
+        state.anonymous_id = event.anonymous_id
+    if event.context:
+        zone = event.context.get("timezone")
+        if zone is not None and zone != state.zone and _known(zone):
+            state.zone = zone
+    if event.type == IDENTIFY:
+        _merge_traits(state, event.traits, at, out)
+    elif event.type == GROUP and event.group_id is not None:
+        _merge_traits(state, {GROUP_TRAIT: event.group_id}, at, out)
+    elif event.type == ALIAS and event.previous_id is not None:
+        known = event.previous_id in state.aliases
+        if not known and len(state.aliases) < ALIASES_MAX:
+            state.aliases.append(event.previous_id)
+
+
+def _known(zone: Any) -> bool:
+    return isinstance(zone, str) and zone in known_zones()
+
+
+def calendar_for(state: PersonState, rules: Rules) -> Calendar:
+    """The person's own calendar: trait `timezone`, else the last event's, else the workspace's."""
+    zone = state.traits.get(ZONE_TRAIT)
+    if _known(zone):
+        return calendar_of(zone)
+    if state.zone is not None and _known(state.zone):
+        return calendar_of(state.zone)
+    return rules.calendar
+
+
+def tag_values(state: PersonState, rules: Rules, now: Micros) -> dict[str, Any]:
+    """Every tag's value at `now`."""
+    values = rules.tags_empty.copy()
+    named = rules.tags
+    for key, data in state.tags.items():
+        tag = named[key]
+        values[tag.id] = tag.rolling.read(data, now)
+    return values
+
+
+def snapshot(state: PersonState, rules: Rules, now: Micros, out: Outputs) -> None:
+    """Hand out the profile if it changed and the last one is a second old."""
+    if not state.changed or now < state.emitted_at + SNAPSHOT_EVERY:
+        return
+    if state.first_seen_at is None or state.last_seen_at is None:
+        return
+    out.profiles.append(
+        Profile(
+            person=state.person,
+            as_of=now,
+            source_partition=out.partition,
+            source_offset=state.applied >> 16,
+            revision=rules.revision,
+            user_id=state.user_id,
+            anonymous_id=state.anonymous_id,
+            traits=state.traits,
+            tags=tag_values(state, rules, now),
+            approximate=_approximate(state, rules),
+            messages_accepted=state.accepted,
+            messages_failed=state.failed,
+            last_message_at=state.last_message_at,
+            first_seen_at=state.first_seen_at,
+            last_seen_at=state.last_seen_at,
+        )
+    )
+    state.emitted_at = now
+    state.changed = False
+
+
+def _approximate(state: PersonState, rules: Rules) -> tuple[str, ...]:
+    return tuple(
+        rules.tags[key].id
+        for key, data in state.tags.items()
+        if (estimate := rules.tags[key].rolling.approximate) is not None and estimate(data)
+    )

@@ -153,3 +153,18 @@ async def ledger(engine: AsyncEngine) -> tuple[dict[str, int], int]:
         async with engine.connect() as connection:
             rows = (await connection.execute(_LEDGER)).all()
     return {row.state: row.entries for row in rows}, sum(row.reported for row in rows)
+
+
+_PROFILES: Final = text("""
+SELECT count(*) AS people, coalesce(sum(cardinality(ARRAY(SELECT jsonb_object_keys(tags)))), 0)
+    AS tag_values
+FROM profile_store.profiles
+""")
+
+
+async def profiles(engine: AsyncEngine) -> tuple[int, int]:
+    """Profiles in PostgreSQL, and the tag values in them; raises `Transient`."""
+    with transient_errors():
+        async with engine.connect() as connection:
+            row = (await connection.execute(_PROFILES)).one()
+    return row.people, int(row.tag_values)

@@ -14,6 +14,7 @@ from services.runtime.settings import KafkaSettings
 
 READ_RECORDS_MAX: Final = 2_000
 POLL_MS: Final = 100
+ENDS_SECONDS_MAX: Final = 30.0
 
 
 async def read_topic(
@@ -72,5 +73,30 @@ async def committed(settings: KafkaSettings, group: str, topic: Topic) -> dict[i
         return {part.partition: await consumer.committed(part) or 0 for part in partitions}
     except (KafkaError, OSError) as error:
         raise Transient(f"group {group}: {error!r}") from error
+    finally:
+        await consumer.stop()
+
+
+async def ends_of(settings: KafkaSettings, topic: Topic) -> dict[int, int]:
+    """The offset after the last record of each partition, as Fetch answers it.
+
+    Raises:
+        Transient: the broker fails or does not answer in time.
+    """
+    name, count = topic_name(settings, topic), topic.partitions or settings.partitions
+    partitions = [TopicPartition(name, number) for number in range(count)]
+    consumer = make_consumer(settings, group=None)
+    deadline = time.monotonic() + ENDS_SECONDS_MAX
+    try:
+        await consumer.start()
+        consumer.assign(partitions)
+        await consumer.seek_to_end(*partitions)
+        while any(consumer.highwater(partition) is None for partition in partitions):
+            if time.monotonic() > deadline:
+                raise Transient(f"the ends of topic {name} are not known")
+            await consumer.getmany(timeout_ms=POLL_MS, max_records=1)
+        return {part.partition: consumer.highwater(part) or 0 for part in partitions}
+    except (KafkaError, OSError) as error:
+        raise Transient(f"topic {name}: {error!r}") from error
     finally:
         await consumer.stop()

@@ -17,7 +17,7 @@ GOOD = Summary(
     refused={"missing_identity": 30},
     logged=70,
     folded={"applied": 66, "duplicate": 3, "late": 1},
-    dead_letters={},
+    dead_letters={"ingest: missing_identity": 30},
     people=5,
     people_seen=5,
     tag_values=40,
@@ -27,7 +27,8 @@ GOOD = Summary(
     duplicate_sends=0,
     ledger={"accepted": 9},
     deliveries={"accepted": 9},
-    seconds=2.0,
+    loaded_events=60,
+    loaded_seconds=2.0,
     latency_loaded=latency([10.0, 20.0, 900.0]),
     latency_live=latency([]),
 )
@@ -51,7 +52,7 @@ def test_percentiles_are_nearest_rank() -> None:
 
 def test_counts_that_agree_are_no_problem() -> None:
     assert problems(GOOD) == []
-    assert GOOD.events_per_second == 35.0
+    assert GOOD.events_per_second == 30.0
     assert GOOD.decisions_by_outcome() == {"sent": 9, "reentry": 60, "cap": 2}
 
 
@@ -65,7 +66,7 @@ def test_counts_that_agree_are_no_problem() -> None:
         Change("ledger", {"accepted": 8}, "ledger"),
         Change("deliveries", {"accepted": 8}, "deliveries"),
         Change("duplicate_sends", 1, "twice"),
-        Change("dead_letters", {"bad_json": 1}, "dead letters"),
+        Change("dead_letters", {"triggers: bad_json": 1}, "dead letters"),
         Change("people", 4, "profiles"),
     ],
     ids=lambda change: change.field,

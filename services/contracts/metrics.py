@@ -147,7 +147,7 @@ LEDGER: Final = Metric(
     unit="sends",
     service="dispatcher",
     labels=("state",),
-    meaning="Entries of the send ledger by state.",
+    meaning="Entries of the send ledger by state; unreported: outcomes Kafka has yet to take.",
 )
 ATTEMPTS: Final = Metric(
     name="cuestream_dispatcher_attempts_total",
@@ -155,7 +155,7 @@ ATTEMPTS: Final = Metric(
     unit="attempts",
     service="dispatcher",
     labels=("channel", "outcome"),
-    meaning="Delivery attempts: accepted, transient or permanent.",
+    meaning="Delivery attempts: accepted, transient, permanent or unknown.",
 )
 RETRIES: Final = Metric(
     name="cuestream_retries_total",

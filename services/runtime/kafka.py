@@ -97,3 +97,24 @@ async def create_topics(settings: KafkaSettings, topics: Iterable[Topic]) -> lis
     finally:
         await admin.close()
     return created
+
+
+async def require_topics(settings: KafkaSettings, topics: Iterable[Topic]) -> None:
+    """Return if all of them exist. Ask before subscribing or producing: a client's question
+    for a missing topic would make many brokers create it, with one partition.
+
+    Raises:
+        Transient: one is missing, or the broker cannot be reached.
+    """
+    admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka)
+    try:
+        await admin.start()
+        existing = set(await admin.list_topics())
+    except KAFKA_ERRORS as error:
+        raise Transient(f"broker {settings.kafka}: {type(error).__name__}") from error
+    finally:
+        await admin.close()
+    for topic in topics:
+        if topic_name(settings, topic) not in existing:
+            name = topic_name(settings, topic)
+            raise Transient(f"topic {name} is missing: `cuestream topics` creates it")

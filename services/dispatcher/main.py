@@ -1,0 +1,245 @@
+"""The dispatcher process: its object graph, its start and its orderly end."""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Mapping
+from contextlib import AsyncExitStack
+from typing import Any, Final, Protocol, TypeVar
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from services.contracts.errors import Transient
+from services.contracts.metrics import RETRIES
+from services.contracts.time import SECOND
+from services.contracts.topics import COMMANDS, DEAD_LETTERS, EVENTS
+from services.dispatcher.api import make_app
+from services.dispatcher.channels.build import Served, build_channels
+from services.dispatcher.commands import NOBODY
+from services.dispatcher.housekeeping import Housekeeping
+from services.dispatcher.intake import Intake
+from services.dispatcher.lane import Lane, Rules
+from services.dispatcher.ledger import Ledger
+from services.dispatcher.ledger_reads import LedgerReader
+from services.dispatcher.policy import Policy
+from services.dispatcher.reporter import Reporter
+from services.dispatcher.settings import DispatcherSettings
+from services.dispatcher.settler import Settler
+from services.runtime.bearer import BearerTokens
+from services.runtime.clock import make_clock
+from services.runtime.database import make_engine
+from services.runtime.health import Health
+from services.runtime.kafka import KAFKA_ERRORS, make_consumer, make_producer, require_topics
+from services.runtime.logs import get_logger
+from services.runtime.metrics import Metrics
+from services.runtime.retry import until_done
+from services.runtime.serving import run_process, serve
+from services.runtime.settings import load
+
+SERVICE: Final = "dispatcher"
+GROUP: Final = "dispatcher"
+STOP_SECONDS_MAX: Final = 25.0
+"""How long sends under way may take to be settled and reported at a clean end. What is cut
+off then is as if the process had died: the ledger knows."""
+
+_log = get_logger(__name__)
+
+T = TypeVar("T")
+
+
+class Dispatcher:
+    """The object graph. `channels` says which queues are served; tests bring their own."""
+
+    def __init__(
+        self,
+        settings: DispatcherSettings,
+        *,
+        channels: Mapping[str, Served],
+        metrics: Metrics,
+        engine: AsyncEngine,
+        consumer: AIOKafkaConsumer,
+        producer: AIOKafkaProducer,
+    ) -> None:
+        clock = make_clock(settings.clock)
+        self._channels = channels
+        self.reader = LedgerReader(engine)
+        self._ledger = Ledger(engine, lease_micros=int(settings.dispatcher_lease_seconds * SECOND))
+        self._reporter = Reporter(producer, self._ledger, settings, metrics)
+        self._settler = Settler(self._ledger, self._reporter, clock, metrics)
+        rules = Rules(
+            policy=Policy(
+                attempts_max=settings.dispatcher_attempts_max,
+                first_seconds=settings.dispatcher_retry_first_seconds,
+                max_seconds=settings.dispatcher_retry_max_seconds,
+                retry_after_seconds_max=settings.dispatcher_retry_after_max_seconds,
+            ),
+            when_unknown=settings.dispatcher_when_unknown,
+            clock=clock,
+            clock_mode=settings.clock,
+        )
+        self._lanes = {
+            queue: Lane(
+                queue,
+                served.channel,
+                concurrency=served.concurrency,
+                ledger=self._ledger,
+                settler=self._settler,
+                rules=rules,
+                metrics=metrics,
+            )
+            for queue, served in channels.items()
+        }
+        self.housekeeping = Housekeeping(
+            ledger=self._ledger,
+            reader=self.reader,
+            lanes=self._lanes,
+            rules=rules,
+            settler=self._settler,
+            reporter=self._reporter,
+            metrics=metrics,
+            keep_days=settings.dispatcher_ledger_days,
+        )
+        self.intake = Intake(
+            consumer,
+            producer,
+            ledger=self._ledger,
+            lanes=self._lanes,
+            settings=settings,
+            metrics=metrics,
+            intake_max=settings.dispatcher_intake_max,
+            backlog_max=settings.dispatcher_backlog_max,
+            backlog=lambda: self.housekeeping.backlog,
+        )
+        self._on_retry = _retries(metrics)
+
+    async def prepare(self) -> None:
+        """Before `run`: let what waits for a queue of former settings fail by name."""
+        adopted = await until_done(
+            "adopt", lambda: self._ledger.adopt(list(self._lanes), NOBODY), self._on_retry
+        )
+        if adopted:
+            _log.warning("sends wait for a channel that no setting names", count=adopted)
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Work until `stop`, then finish what has begun: nothing new is claimed, outcomes
+        reach the ledger, reports reach Kafka. A part that fails ends all of them.
+        """
+        async with asyncio.TaskGroup() as group:
+            reporter = group.create_task(self._reporter.run())
+            settler = group.create_task(self._settler.run())
+            lanes = [group.create_task(lane.run()) for lane in self._lanes.values()]
+            feeders = [
+                group.create_task(self.housekeeping.run(stop)),
+                group.create_task(self.intake.run(stop)),
+            ]
+            await stop.wait()
+            try:
+                async with asyncio.timeout(STOP_SECONDS_MAX):
+                    await asyncio.gather(*feeders)
+                    for lane in self._lanes.values():
+                        lane.end()
+                    await asyncio.gather(*lanes)
+                    self._settler.end()
+                    await settler
+                    await self._reporter.end()
+                    await reporter
+            except TimeoutError:
+                _log.warning("stopped in the middle of sends", seconds=STOP_SECONDS_MAX)
+                for task in (*feeders, *lanes, settler, reporter):
+                    task.cancel()
+        for served in self._channels.values():
+            await served.channel.close()
+
+
+async def main(settings: DispatcherSettings, stop: asyncio.Event) -> None:
+    """Serve health from the first moment, and dispatch as soon as everything is there."""
+    metrics = Metrics()
+    channels = build_channels(settings)
+    async with AsyncExitStack() as stack:
+        engine = make_engine(settings, application=f"cuestream {SERVICE}")
+        stack.push_async_callback(engine.dispose)
+        reader = LedgerReader(engine)
+        health = Health(ready={"start": lambda: "not connected yet"})
+        app = make_app(reader, tokens=BearerTokens(settings), metrics=metrics, health=health)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(
+                serve(app, host=settings.host, port=settings.dispatcher_port, stop=stop)
+            )
+            _log.info("listening", host=settings.host, port=settings.dispatcher_port)
+            clients = await _unless(stop, _connect(settings, reader, metrics, stack))
+            if clients is None:
+                return
+            dispatcher = Dispatcher(
+                settings,
+                channels=channels,
+                metrics=metrics,
+                engine=engine,
+                producer=clients[0],
+                consumer=clients[1],
+            )
+            await _unless(stop, dispatcher.prepare())
+            del health.ready["start"]
+            health.ready["database"] = lambda: dispatcher.housekeeping.problem
+            health.ready["commands"] = dispatcher.intake.problem
+            await dispatcher.run(stop)
+
+
+async def _connect(
+    settings: DispatcherSettings, reader: LedgerReader, metrics: Metrics, stack: AsyncExitStack
+) -> tuple[AIOKafkaProducer, AIOKafkaConsumer]:
+    """Wait for the ledger, the topics and the broker; the clients are stopped by `stack`."""
+    on_retry = _retries(metrics)
+    topics = (COMMANDS, EVENTS, DEAD_LETTERS)
+    await until_done("find_ledger", reader.require, on_retry)
+    await until_done("find_topics", lambda: require_topics(settings, topics), on_retry)
+    producer = await until_done(
+        "start_producer", lambda: _started(make_producer(settings)), on_retry
+    )
+    stack.push_async_callback(producer.stop)
+    consumer = await until_done(
+        "start_consumer",
+        lambda: _started(make_consumer(settings, COMMANDS, group=GROUP)),
+        on_retry,
+    )
+    stack.push_async_callback(consumer.stop)
+    return producer, consumer
+
+
+async def _unless(stop: asyncio.Event, work: Coroutine[Any, Any, T]) -> T | None:
+    """The result of `work`, or None if `stop` comes first: then it is cancelled."""
+    working, stopping = asyncio.create_task(work), asyncio.create_task(stop.wait())
+    try:
+        await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        return working.result() if working.done() else None
+    finally:
+        for task in (working, stopping):
+            task.cancel()
+        await asyncio.gather(working, stopping, return_exceptions=True)
+
+
+class _Startable(Protocol):
+    async def start(self) -> None: ...
+
+    async def stop(self) -> None: ...
+
+
+C = TypeVar("C", bound=_Startable)
+
+
+async def _started(client: C) -> C:
+    try:
+        await client.start()
+    except KAFKA_ERRORS as error:
+        await client.stop()
+        raise Transient(f"broker: {type(error).__name__}") from error
+    return client
+
+
+def _retries(metrics: Metrics) -> Callable[[str], None]:
+    counter = metrics.counter(RETRIES)
+    return lambda operation: counter.labels(operation=operation).inc()
+
+
+def run() -> int:
+    """Entry point of `python -m services.dispatcher`."""
+    settings = load(DispatcherSettings)
+    return run_process(SERVICE, settings, lambda stop: main(settings, stop))

@@ -1,8 +1,232 @@
 """What is wrong with definitions, each problem with its place: before, not while, deciding."""
 
-from services.contracts.definitions import Bundle
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+import msgspec
+
+from services.contracts.definitions import (
+    CAP_WINDOW_MAX,
+    Bundle,
+    Policy,
+    Scope,
+    Send,
+    Tag,
+    Trigger,
+    Workspace,
+)
+from services.contracts.event import RESERVED_NAMES
+from services.contracts.time import DAY, SECOND, parse_duration
+from services.triggers.engine.check_conditions import Problems, check_condition
+from services.triggers.engine.limits import (
+    BUCKETS_MAX,
+    BUCKETS_TOTAL_MAX,
+    POLICIES_MAX,
+    TAGS_MAX,
+    TRIGGERS_MAX,
+)
+from services.triggers.engine.windows import (
+    CALENDAR_UNITS,
+    buckets_of,
+    default_bucket,
+    known_zones,
+)
+
+Definition = Trigger | Tag | Policy | Workspace
+
+_TAG_KINDS: Final = {"last": "any", "first": "any", "top_k": "list"}
+_CHANNELS: Final = ("log", "mail", "webhook")
+_CATEGORIES: Final = ("marketing", "transactional")
 
 
 def check(bundle: Bundle) -> list[tuple[str, str]]:
-    """Problems as (place, reason), empty where all is well."""
-    return []
+    """Problems as (place, reason), in a fixed order; empty where all is well.
+
+    A place is a dotted path with ids for names: `triggers.cart_left.entry.where.all[0].tag`.
+    """
+    problems: Problems = []
+    for kind, definitions, count_max in (
+        ("tags", bundle.tags, TAGS_MAX),
+        ("triggers", bundle.triggers, TRIGGERS_MAX),
+        ("policies", bundle.policies, POLICIES_MAX),
+    ):
+        ids = Counter(one.id for one in definitions)
+        problems += [(f"{kind}.{id_}", "two have this id") for id_, n in ids.items() if n > 1]
+        if len(definitions) > count_max:
+            problems.append((kind, f"{len(definitions)}, at most {count_max} are allowed"))
+    tag_kinds = {tag.id: _TAG_KINDS.get(tag.aggregate, "number") for tag in bundle.tags}
+    _check_workspace(bundle.workspace, problems)
+    for tag in bundle.tags:
+        _check_tag(tag, f"tags.{tag.id}", problems)
+    for trigger in bundle.triggers:
+        _check_trigger(trigger, f"triggers.{trigger.id}", tag_kinds, problems)
+    for policy in bundle.policies:
+        _check_policy(policy, f"policies.{policy.id}", bundle.triggers, problems)
+    if not problems:
+        total = sum(map(buckets_of, bundle.tags))
+        if total > BUCKETS_TOTAL_MAX:
+            reason = f"{total} buckets in all, at most {BUCKETS_TOTAL_MAX} are allowed"
+            problems.append(("tags", reason))
+    return problems
+
+
+def _shape_fits(definition: Definition, place: str, problems: Problems) -> bool:
+    """Whether a definition obeys its schema: one made in code was never asked."""
+    try:
+        msgspec.convert(msgspec.to_builtins(definition), type(definition))
+    except msgspec.ValidationError as error:
+        reason, _, path = str(error).partition(" - at `$")
+        problems.append((place + path.rstrip("`"), reason))
+    except (TypeError, RecursionError):
+        problems.append((place, "not made of values that a definition may hold"))
+    else:
+        return True
+    return False
+
+
+def _duration(text: str, place: str, problems: Problems) -> int | None:
+    try:
+        return parse_duration(text)
+    except ValueError as error:
+        problems.append((place, str(error)))
+        return None
+
+
+def _check_workspace(workspace: Workspace, problems: Problems) -> None:
+    if not _shape_fits(workspace, "workspace", problems):
+        return
+    if workspace.time_zone not in known_zones():
+        reason = f"unknown time zone {workspace.time_zone!r}: write an IANA name"
+        problems.append(("workspace.time_zone", reason))
+    _duration(workspace.late_after, "workspace.late_after", problems)
+    _duration(workspace.message_id_window, "workspace.message_id_window", problems)
+
+
+def _check_events(events: Sequence[str], place: str, problems: Problems) -> None:
+    reserved = sorted(RESERVED_NAMES.values())
+    for number, name in enumerate(events):
+        if name.startswith("$") and name not in reserved:
+            reason = f"{name!r} is no name of an event; those with $ are {', '.join(reserved)}"
+            problems.append((f"{place}[{number}]", reason))
+
+
+def _check_tag(tag: Tag, place: str, problems: Problems) -> None:
+    before = len(problems)
+    if tag.where is not None:
+        where = f"{place}.where"
+        check_condition(tag.where, where, problems, tag_kinds={}, tags_allowed=False)
+    if len(problems) > before or not _shape_fits(tag, place, problems):
+        return
+    _check_events(tag.events, f"{place}.events", problems)
+    if tag.aggregate == "count" and tag.value is not None:
+        problems.append((f"{place}.value", "count takes no value: it counts events"))
+    if tag.aggregate != "count" and tag.value is None:
+        reason = f"{tag.aggregate} needs a value, the property that it aggregates"
+        problems.append((f"{place}.value", reason))
+    if tag.aggregate == "top_k":
+        _duration(tag.half_life, f"{place}.half_life", problems)
+    problems += [(f"{place}.{name}", reason) for name, reason in _window_problems(tag)]
+
+
+def _window_problems(tag: Tag) -> Iterator[tuple[str, str]]:
+    if tag.window is None:
+        if tag.bucket is not None:
+            yield "bucket", "a bucket divides a window, and there is none"
+        return
+    found: Problems = []
+    span = _duration(tag.window, "window", found)
+    bucket = None if tag.bucket is None else _duration(tag.bucket, "bucket", found)
+    yield from found
+    if span is None or found:
+        return
+    finest = default_bucket(span)
+    if bucket is not None and bucket > finest:
+        length = "1m" if finest == 60 * SECOND else "1d" if finest == DAY else "1h"
+        yield "bucket", f"can only be finer than {length}, the bucket of a window of {tag.window}"
+        return
+    if bucket is not None and span % bucket:
+        yield "bucket", f"a window of {tag.window} is no whole number of these"
+        return
+    count = buckets_of(tag)
+    if count > BUCKETS_MAX:
+        yield (
+            "window" if bucket is None else "bucket",
+            f"{count} buckets, at most {BUCKETS_MAX} are allowed (no window: a lifetime)",
+        )
+
+
+def _check_trigger(
+    trigger: Trigger, place: str, tag_kinds: dict[str, str], problems: Problems
+) -> None:
+    before = len(problems)
+    if trigger.entry.where is not None:
+        where = f"{place}.entry.where"
+        check_condition(trigger.entry.where, where, problems, tag_kinds=tag_kinds)
+    if trigger.audience is not None:
+        check_condition(trigger.audience, f"{place}.audience", problems, tag_kinds=tag_kinds)
+    if len(problems) > before or not _shape_fits(trigger, place, problems):
+        return
+    _check_events(trigger.entry.events, f"{place}.entry.events", problems)
+    for name, text in (
+        ("dedup.window", trigger.dedup.window),
+        ("when_capped.expires_after", trigger.when_capped.expires_after),
+        ("send_within", trigger.send_within),
+    ):
+        _duration(text, f"{place}.{name}", problems)
+    reentry = trigger.reentry
+    if reentry.mode == "cooldown" and reentry.cooldown is None:
+        problems.append((f"{place}.reentry.cooldown", "mode cooldown needs one"))
+    elif reentry.mode != "cooldown" and reentry.cooldown is not None:
+        reason = f"mode {reentry.mode} takes none"
+        problems.append((f"{place}.reentry.cooldown", reason))
+    elif reentry.cooldown is not None:
+        _duration(reentry.cooldown, f"{place}.reentry.cooldown", problems)
+    if reentry.mode == "once_per_key" and not trigger.dedup.key:
+        problems.append((f"{place}.dedup.key", "mode once_per_key needs a key"))
+    for number, step in enumerate(trigger.steps):
+        problems += _send_problems(step.send, f"{place}.steps[{number}].send")
+
+
+def _send_problems(send: Send, place: str) -> Iterator[tuple[str, str]]:
+    if send.channel == "webhook" and send.endpoint is None:
+        yield f"{place}.endpoint", "a webhook needs the name of an endpoint"
+    if send.channel != "webhook" and send.endpoint is not None:
+        yield f"{place}.endpoint", f"channel {send.channel} has no endpoints"
+    if send.channel == "mail":
+        for name in ("subject", "body"):
+            if not getattr(send.content, name).strip():
+                yield f"{place}.content.{name}", f"a mail needs a {name}"
+
+
+def _check_policy(
+    policy: Policy, place: str, triggers: Sequence[Trigger], problems: Problems
+) -> None:
+    if not _shape_fits(policy, place, problems):
+        return
+    if policy.window not in CALENDAR_UNITS:
+        span = _duration(policy.window, f"{place}.window", problems)
+        if span is not None and span > parse_duration(CAP_WINDOW_MAX):
+            reason = f"longer than {CAP_WINDOW_MAX}: a person's state would have no bound"
+            problems.append((f"{place}.window", reason))
+    reason_or_none = _scope_problem(policy.scope, triggers)
+    if reason_or_none is not None:
+        problems.append((f"{place}.scope.value", reason_or_none))
+
+
+def _scope_problem(scope: Scope, triggers: Sequence[Trigger]) -> str | None:
+    if scope.kind == "all":
+        return None if scope.value is None else "scope all takes no value"
+    if scope.value is None:
+        return f"scope {scope.kind} needs a value"
+    if scope.kind == "trigger":
+        named = next((one for one in triggers if one.id == scope.value), None)
+        if named is None:
+            return f"unknown trigger {scope.value!r}"
+        if named.category == "transactional":
+            return "a transactional trigger is exempt: only its category can be capped"
+        return None
+    known = _CHANNELS if scope.kind == "channel" else _CATEGORIES
+    if scope.value not in known:
+        return f"unknown {scope.kind} {scope.value!r}, known are {', '.join(known)}"
+    return None

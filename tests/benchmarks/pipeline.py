@@ -1,0 +1,209 @@
+"""The triggers worker against its rivals: events a second in steady state, one core each.
+
+Each variant gets a fresh broker on its own core, a prefilled topic, and a worker process on
+the other core, durable state included. Variants take turns, so that a slow minute of the
+machine hits all of them.
+"""
+
+import asyncio
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import msgspec
+
+from services.contracts.codec import encode_json
+from services.contracts.control import Marker
+from services.contracts.definitions import HEAD_KEY, DefinitionRecord, definition_key
+from services.contracts.topics import (
+    DEFINITIONS,
+    EVENTS,
+    KIND_HEADER,
+    KIND_MARKER,
+    TOPICS,
+)
+from services.runtime.embedded import EmbeddedBroker
+from services.runtime.embedded.broker import ENVIRONMENT
+from services.runtime.kafka import create_topics, make_producer, topic_name
+from services.runtime.process import free_port
+from services.runtime.settings import KafkaSettings
+from tests.benchmarks.harness import (
+    BROKER_CORE,
+    PARTITIONS,
+    WORKER_CORE,
+    Progress,
+    Wire,
+    child,
+    make_wire,
+    pinned,
+    prefill,
+    scrape,
+)
+from tests.benchmarks.workload import bundle
+
+RUN_TIMEOUT_SECONDS = 240.0
+POLL_SECONDS = 0.1
+PREFIX = "bench."
+
+
+@dataclass(frozen=True, kw_only=True)
+class Variant:
+    """One way to do the job. `ratio_to` names what the table compares it with."""
+
+    name: str
+    events: int
+    packed: bool
+    drive: Callable[[KafkaSettings, int], Progress]
+
+
+async def publish_definitions(settings: KafkaSettings) -> None:
+    """Write the workload's definitions and their marker, as the API's relay would."""
+
+    rules = bundle()
+    producer = make_producer(settings)
+    await producer.start()
+    try:
+        name = topic_name(settings, DEFINITIONS)
+        for kind, items in (
+            ("workspace", (rules.workspace,)),
+            ("tag", rules.tags),
+            ("policy", rules.policies),
+            ("trigger", rules.triggers),
+        ):
+            for item in items:
+                record = DefinitionRecord(
+                    kind=kind,  # type: ignore[arg-type]
+                    id=item.id,
+                    version=1,
+                    revision=1,
+                    definition=msgspec.to_builtins(item),
+                )
+                key = definition_key(kind, item.id)
+                await producer.send_and_wait(name, encode_json(record), key=key, partition=0)
+        head = DefinitionRecord(kind="revision", id="head", version=1, revision=1)
+        await producer.send_and_wait(name, encode_json(head), key=HEAD_KEY, partition=0)
+        marker = encode_json(Marker(revision=1, at=time.time_ns() // 1000))
+        for partition in range(PARTITIONS):
+            await producer.send_and_wait(
+                topic_name(settings, EVENTS),
+                marker,
+                partition=partition,
+                headers=[(KIND_HEADER, KIND_MARKER)],
+            )
+    finally:
+        await producer.stop()
+
+
+def drive_worker(settings: KafkaSettings, events: int) -> Progress:
+    """Run the real worker; its own counter of events says how far it is."""
+    port = free_port()
+    env = {
+        **ENVIRONMENT,
+        "CUESTREAM_KAFKA": settings.kafka,
+        "CUESTREAM_TOPIC_PREFIX": settings.topic_prefix,
+        "CUESTREAM_PARTITIONS": str(PARTITIONS),
+        "CUESTREAM_TRIGGERS_PORT": str(port),
+        "CUESTREAM_LOG_LEVEL": "warning",
+    }
+    progress = Progress()
+    with child(["-m", "services.triggers.worker"], WORKER_CORE, env) as process:
+        give_up_at = time.perf_counter() + RUN_TIMEOUT_SECONDS
+        while progress.done < events and time.perf_counter() < give_up_at:
+            if process.poll() is not None:
+                raise RuntimeError(f"the worker ended with {process.returncode}")
+            done = scrape(f"http://127.0.0.1:{port}", "cuestream_events_total")
+            progress.add(time.perf_counter(), int(done))
+            time.sleep(POLL_SECONDS)
+    return progress
+
+
+def rival(name: str) -> Callable[[KafkaSettings, int], Progress]:
+    """A driver that runs one of `rivals.py` and reads what it prints."""
+
+    def drive(settings: KafkaSettings, events: int) -> Progress:
+        progress = Progress()
+        command = ["-m", "tests.benchmarks.rivals", name, "--broker", settings.kafka]
+        command += ["--prefix", settings.topic_prefix, "--partitions", str(PARTITIONS)]
+        with child(command, WORKER_CORE, {"CUESTREAM_LOG_LEVEL": "warning"}) as process:
+            assert process.stdout is not None
+            for line in process.stdout:
+                if line.startswith("COUNT "):
+                    _, count, at = line.split()
+                    progress.add(float(at), int(count))
+                    if progress.done >= events * 0.99:
+                        break
+        return progress
+
+    return drive
+
+
+def variants(scale: float = 1.0) -> list[Variant]:
+    """All variants; `scale` shrinks the run for a quick look."""
+    single, packed, slow = (int(n * scale) for n in (1_500_000, 2_000_000, 60_000))
+    return [
+        Variant(name="worker, single", events=single, packed=False, drive=drive_worker),
+        Variant(name="worker, packed", events=packed, packed=True, drive=drive_worker),
+        Variant(name="bare loop, single", events=single, packed=False, drive=rival("bare")),
+        Variant(name="bare loop, packed", events=packed, packed=True, drive=rival("bare")),
+        Variant(name="ordinary agent", events=slow, packed=False, drive=rival("ordinary")),
+    ]
+
+
+def run_once(variant: Variant, wire: Wire) -> float:
+    """Events a second of one run on a broker of its own."""
+    with TemporaryDirectory() as folder:
+        with pinned(BROKER_CORE):
+            broker = EmbeddedBroker(log_dir=Path(folder))
+            broker.start()
+        try:
+            settings = KafkaSettings(
+                kafka=broker.address,
+                kafka_idempotence=False,
+                topic_prefix=PREFIX,
+                partitions=PARTITIONS,
+            )
+
+            async def prepare() -> None:
+                await create_topics(settings, TOPICS)
+                if variant.drive is drive_worker:
+                    await publish_definitions(settings)
+                await prefill(settings.kafka, topic_name(settings, EVENTS), wire)
+
+            asyncio.run(prepare())
+            return variant.drive(settings, variant.events).steady_rate(variant.events)
+        finally:
+            broker.stop()
+
+
+def run(repeats: int, scale: float = 1.0) -> dict[str, list[float]]:
+    """Rates of every variant, one a repeat, the variants taking turns."""
+    wires: dict[tuple[bool, int], Wire] = {}
+    rates: dict[str, list[float]] = {}
+    for repeat in range(repeats):
+        for variant in variants(scale):
+            kind = (variant.packed, variant.events)
+            if kind not in wires:
+                wires[kind] = make_wire(variant.events, packed=variant.packed)
+            rate = run_once(variant, wires[kind])
+            rates.setdefault(variant.name, []).append(rate)
+            print(f"  run {repeat + 1}: {variant.name:20} {rate:>10,.0f} events/s", flush=True)
+    return rates
+
+
+def table(rates: dict[str, list[float]]) -> str:
+    """The rates as Markdown, each against the ordinary agent and its own bare loop."""
+    lines = ["| variant | events/s (median) | min | max | × ordinary agent | of bare loop |"]
+    lines.append("|---|---:|---:|---:|---:|---:|")
+    ordinary = statistics.median(rates["ordinary agent"])
+    for name, values in rates.items():
+        middle = statistics.median(values)
+        bare = rates.get("bare loop, packed" if "packed" in name else "bare loop, single")
+        share = f"{middle / statistics.median(bare):.2f}" if bare else ""
+        lines.append(
+            f"| {name} | {middle:,.0f} | {min(values):,.0f} | {max(values):,.0f} "
+            f"| {middle / ordinary:.1f} | {share} |"
+        )
+    return "\n".join(lines)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 from starlette.responses import Response
@@ -94,14 +94,16 @@ class RevisionState(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AppliedChange(msgspec.Struct, frozen=True, kw_only=True):
-    """What became (or would become) of one definition."""
+    """What became (or would become) of one definition, from `before` to `after` (null: none in
+    force).
+    """
 
     kind: Kind
     id: str
     action: Literal["create", "change", "archive", "none"]
     version: int
-    before: Trigger | Tag | Policy | Workspace | None
-    after: Trigger | Tag | Policy | Workspace | None
+    before: dict[str, Any] | None
+    after: dict[str, Any] | None
 
 
 class ApplyResult(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,0 +1,1 @@
+"""Profiles from the log into PostgreSQL, and the API that reads them."""

@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -39,11 +39,16 @@ DRIVER_ERRORS: Final = (
 _log = get_logger(__name__)
 
 
-def make_engine(settings: DatabaseSettings, *, application: str = "cuestream") -> AsyncEngine:
+def make_engine(
+    settings: DatabaseSettings,
+    *,
+    application: str = "cuestream",
+    server_settings: Mapping[str, str] | None = None,
+) -> AsyncEngine:
     """An engine with a bounded pool; connects at first use. Dispose of it at the end.
 
-    JSON goes through msgspec. Errors never show a statement's parameters: they may be
-    personal data.
+    `server_settings` are PostgreSQL's own, for each connection. JSON goes through msgspec.
+    Errors never show a statement's parameters: they may be personal data.
     """
     return create_async_engine(
         settings.database_url.get_secret_value(),
@@ -56,7 +61,7 @@ def make_engine(settings: DatabaseSettings, *, application: str = "cuestream") -
         connect_args={
             "timeout": CONNECT_TIMEOUT_SECONDS,
             "command_timeout": COMMAND_TIMEOUT_SECONDS,
-            "server_settings": {"application_name": application},
+            "server_settings": {"application_name": application, **(server_settings or {})},
         },
     )
 

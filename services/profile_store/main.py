@@ -1,0 +1,77 @@
+"""Bootstrap of the profile store: the whole object graph, built here and nowhere else."""
+
+import asyncio
+from collections.abc import Awaitable
+
+from services.contracts.topics import PROFILES
+from services.profile_store.api import make_app
+from services.profile_store.consuming import GROUP, Consuming
+from services.profile_store.intake import Intake
+from services.profile_store.postgres import PostgresProfiles
+from services.profile_store.settings import ProfileStoreSettings
+from services.runtime.bearer import BearerTokens
+from services.runtime.database import make_engine, wait_for_database
+from services.runtime.dead_letters import send_dead_letter
+from services.runtime.health import Health
+from services.runtime.kafka import make_consumer, make_producer, topic_name
+from services.runtime.metrics import Metrics
+from services.runtime.serving import run_process, serve
+from services.runtime.settings import load
+
+
+async def run(settings: ProfileStoreSettings, stop: asyncio.Event) -> None:
+    """Consume and serve until `stop` is set or one of the two fails."""
+    metrics = Metrics()
+    engine = make_engine(
+        settings,
+        application="cuestream profile store",
+        # How many profiles a tag value has differs by orders of magnitude: one plan for all
+        # values would read the whole table for the rare ones.
+        server_settings={"plan_cache_mode": "force_custom_plan", "jit": "off"},
+    )
+    producer = make_producer(settings)
+    try:
+        await wait_for_database(engine)
+        await producer.start()
+        profiles = PostgresProfiles(engine)
+        intake = Intake(
+            profiles, lambda letter: send_dead_letter(producer, settings, letter), metrics
+        )
+        consuming = Consuming(
+            make_consumer(settings, group=GROUP),
+            topic_name(settings, PROFILES),
+            intake.store,
+            metrics,
+            settings.profile_store_batch_max,
+        )
+        health = Health(ready={"consumer": consuming.missing})
+        app = make_app(profiles, BearerTokens(settings), metrics, health)
+        await _together(
+            stop,
+            consuming.run(stop),
+            serve(app, host=settings.host, port=settings.profile_store_port, stop=stop),
+        )
+    finally:
+        await producer.stop()
+        await engine.dispose()
+
+
+async def _together(stop: asyncio.Event, *works: Awaitable[None]) -> None:
+    """Run all; when one ends, for whatever reason, the others are asked to stop."""
+
+    async def one(work: Awaitable[None]) -> None:
+        try:
+            await work
+        finally:
+            stop.set()
+
+    outcomes = await asyncio.gather(*(one(work) for work in works), return_exceptions=True)
+    for outcome in outcomes:
+        if isinstance(outcome, BaseException):
+            raise outcome
+
+
+def main() -> int:
+    """Entry point of the process; returns its exit code."""
+    settings = load(ProfileStoreSettings)
+    return run_process("profile-store", settings, lambda stop: run(settings, stop))

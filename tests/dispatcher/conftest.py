@@ -1,0 +1,45 @@
+"""Fixtures of the dispatcher's tests."""
+
+from collections.abc import AsyncIterator
+from importlib import resources
+
+import pytest
+from pydantic import SecretStr
+
+from services.contracts.topics import COMMANDS, DEAD_LETTERS, EVENTS
+from services.dispatcher.settings import DispatcherSettings
+from services.runtime.database import migrate
+from services.runtime.kafka import create_topics, make_producer
+from services.runtime.settings import KafkaSettings
+from tests.dispatcher.support import Stage
+
+
+@pytest.fixture
+async def ledger_url(database_url: str) -> str:
+    """A database with an empty ledger."""
+    location = resources.files("services.dispatcher").joinpath("migrations")
+    await migrate(database_url, script_location=str(location), schema="dispatcher")
+    return database_url
+
+
+@pytest.fixture
+def settings(kafka_settings: KafkaSettings, ledger_url: str) -> DispatcherSettings:
+    """Settings that retry at once, for tests that wait for retries."""
+    return DispatcherSettings(
+        **kafka_settings.model_dump(),
+        database_url=SecretStr(ledger_url),
+        dispatcher_retry_first_seconds=0.01,
+        dispatcher_retry_max_seconds=0.05,
+    )
+
+
+@pytest.fixture
+async def stage(settings: DispatcherSettings) -> AsyncIterator[Stage]:
+    """Topics, ledger and a producer of commands."""
+    await create_topics(settings, (COMMANDS, EVENTS, DEAD_LETTERS))
+    producer = make_producer(settings)
+    await producer.start()
+    stage = Stage(settings, producer)
+    yield stage
+    await producer.stop()
+    await stage.engine.dispose()

@@ -1,0 +1,208 @@
+"""Parts that the dispatcher's tests share."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+from uuid import NAMESPACE_URL, uuid5
+
+import msgspec
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+
+from services.cli.topics import committed, read_topic
+from services.contracts.codec import decode_delivery, encode_json
+from services.contracts.command import Content, SendCommand
+from services.contracts.deadletter import DeadLetter
+from services.contracts.delivery import Delivery
+from services.contracts.topics import COMMANDS, DEAD_LETTERS, EVENTS
+from services.dispatcher.channels.build import Served
+from services.dispatcher.channels.nobody import NobodyChannel
+from services.dispatcher.channels.port import Accepted, Message, Outcome
+from services.dispatcher.commands import NOBODY
+from services.dispatcher.ledger_reads import LedgerReader
+from services.dispatcher.main import GROUP, Dispatcher
+from services.dispatcher.settings import DispatcherSettings
+from services.runtime.database import make_engine
+from services.runtime.kafka import make_consumer, make_producer, topic_name
+from services.runtime.metrics import Metrics
+
+WAIT_SECONDS = 30.0
+DECIDED_AT = 1_700_000_000_000_000
+
+
+def a_send_id(number: int) -> str:
+    """A send id that is always the same for the same number."""
+    return str(uuid5(NAMESPACE_URL, str(number)))
+
+
+def a_command(number: int = 0, **changes: Any) -> SendCommand:
+    """A command for the log channel, told apart by its number."""
+    values: dict[str, Any] = {
+        "send_id": a_send_id(number),
+        "workspace": "default",
+        "person": f"person-{number}",
+        "trigger": "welcome",
+        "trigger_version": 1,
+        "run_id": a_send_id(number + 1_000_000),
+        "step": 0,
+        "event_id": f"event-{number}",
+        "channel": "log",
+        "category": "marketing",
+        "priority": 50,
+        "content": Content(subject="Hi {{ name }}", body="Number {{ number }}"),
+        "variables": {"name": "Ann", "number": number},
+        "decided_at": DECIDED_AT + number,
+        "origin_received_at": DECIDED_AT,
+    }
+    return SendCommand(**(values | changes))
+
+
+def a_message(number: int = 0, **changes: Any) -> Message:
+    """A rendered message, told apart by its number."""
+    values: dict[str, Any] = {
+        "send_id": a_send_id(number),
+        "workspace": "default",
+        "person": f"person-{number}",
+        "trigger": "welcome",
+        "trigger_version": 1,
+        "run_id": a_send_id(number + 1_000_000),
+        "step": 0,
+        "category": "marketing",
+        "to": "ann@example.com",
+        "subject": "Hi Ann",
+        "body": "Number 0",
+        "variables": {},
+        "decided_at": DECIDED_AT,
+    }
+    return Message(**(values | changes))
+
+
+Script = Callable[[Message, int], Outcome | Awaitable[Outcome]]
+
+
+class ScriptedChannel:
+    """A channel that does as it is told and keeps what was sent through it, in order."""
+
+    def __init__(self, script: Script | None = None, *, idempotent: bool = False) -> None:
+        self.idempotent = idempotent
+        self.sent: list[Message] = []
+        self.under_way = 0
+        self.under_way_most = 0
+        self._script = script
+
+    def count(self, send_id: str) -> int:
+        """How many attempts were made at one send."""
+        return sum(message.send_id == send_id for message in self.sent)
+
+    async def send(self, message: Message) -> Outcome:
+        """Ask the script; it hears the message and the number of the attempt from 1."""
+        self.sent.append(message)
+        self.under_way += 1
+        self.under_way_most = max(self.under_way_most, self.under_way)
+        try:
+            if self._script is None:
+                return Accepted()
+            outcome = self._script(message, self.count(message.send_id))
+            return await outcome if isinstance(outcome, Awaitable) else outcome
+        finally:
+            self.under_way -= 1
+
+    async def close(self) -> None:
+        """Nothing to close."""
+
+
+class Stage:
+    """A broker with the topics, a migrated database, and hands for both."""
+
+    def __init__(self, settings: DispatcherSettings, producer: AIOKafkaProducer) -> None:
+        self.settings = settings
+        self.engine = make_engine(settings)
+        self.reader = LedgerReader(self.engine)
+        self._producer = producer
+
+    async def produce(self, commands: Iterable[SendCommand | bytes | None]) -> None:
+        """Put commands, or bytes that should be one, on the topic of commands."""
+        acknowledged = []
+        for command in commands:
+            value = encode_json(command) if isinstance(command, SendCommand) else command
+            key = command.person.encode() if isinstance(command, SendCommand) else b"?"
+            topic = topic_name(self.settings, COMMANDS)
+            acknowledged.append(await self._producer.send(topic, value, key=key))
+        await asyncio.gather(*acknowledged)
+
+    @asynccontextmanager
+    async def dispatching(
+        self, channels: Mapping[str, Any], *, concurrency: int = 50, metrics: Metrics | None = None
+    ) -> AsyncIterator[Dispatcher]:
+        """A dispatcher at work, until the block is left and it has ended cleanly."""
+        served = {
+            queue: Served(channel=channel, concurrency=concurrency)
+            for queue, channel in {NOBODY: NobodyChannel(), **channels}.items()
+        }
+        consumer: AIOKafkaConsumer = make_consumer(self.settings, COMMANDS, group=GROUP)
+        producer = make_producer(self.settings)
+        await consumer.start()
+        await producer.start()
+        engine = make_engine(self.settings)
+        dispatcher = Dispatcher(
+            self.settings,
+            channels=served,
+            metrics=metrics or Metrics(),
+            engine=engine,
+            consumer=consumer,
+            producer=producer,
+        )
+        stop = asyncio.Event()
+        try:
+            await dispatcher.prepare()
+            running = asyncio.create_task(dispatcher.run(stop))
+            try:
+                yield dispatcher
+            finally:
+                stop.set()
+                await running
+        finally:
+            await consumer.stop()
+            await producer.stop()
+            await engine.dispose()
+
+    async def settled(self, number: int) -> dict[str, int]:
+        """The ledger's counts, once that many sends are finished and reported."""
+        counts: dict[str, int] = {}
+
+        async def enough() -> bool:
+            counts.update(await self.reader.counts())
+            done = counts["accepted"] + counts["failed"] + counts["ambiguous"]
+            return done >= number and counts["unreported"] == 0
+
+        await until(enough, f"{number} settled sends")
+        return counts
+
+    async def deliveries(self) -> list[Delivery]:
+        """All delivery events on the topic of events."""
+        return [
+            decode_delivery(record.value)
+            async for record in read_topic(self.settings, EVENTS, timeout_seconds=WAIT_SECONDS)
+        ]
+
+    async def dead_letters(self) -> list[DeadLetter]:
+        """All dead letters."""
+        return [
+            msgspec.json.decode(record.value, type=DeadLetter)
+            async for record in read_topic(
+                self.settings, DEAD_LETTERS, timeout_seconds=WAIT_SECONDS
+            )
+        ]
+
+    async def committed(self) -> int:
+        """How many records of the commands the group has committed."""
+        return sum((await committed(self.settings, GROUP, COMMANDS)).values())
+
+
+async def until(condition: Callable[[], Awaitable[bool]], what: str) -> None:
+    """Return as soon as the condition holds; fails the test when it does not in time."""
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + WAIT_SECONDS
+    while not await condition():
+        assert loop.time() < deadline, f"waited {WAIT_SECONDS} s for {what}"
+        await asyncio.sleep(0.02)

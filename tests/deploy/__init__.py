@@ -1,0 +1,1 @@
+"""What stands in deploy/: images, compose, Kubernetes, Prometheus, Grafana."""

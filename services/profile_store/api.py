@@ -1,7 +1,7 @@
 """The read API of profiles."""
 
 import math
-from base64 import urlsafe_b64decode, urlsafe_b64encode
+from base64 import b64decode, urlsafe_b64encode
 from typing import Annotated, Final
 
 import msgspec
@@ -100,6 +100,6 @@ def _cursor_of(person: str) -> str:
 
 def _person_of(cursor: str) -> str:
     try:
-        return urlsafe_b64decode(cursor.encode()).decode()
+        return b64decode(cursor.encode(), altchars=b"-_", validate=True).decode()
     except ValueError as error:
         raise HTTPException(400, "cursor is not one that a page gave") from error

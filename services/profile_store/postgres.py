@@ -97,16 +97,7 @@ class PostgresProfiles:
 
     async def find(self, where: TagFilter, *, limit: int, after: str | None) -> list[Profile]:
         """See the port."""
-        condition, parameters = condition_of(where)
-        if after is not None:
-            condition += " AND person > :after"
-            parameters["after"] = to_text(after)
-        parameters["limit"] = limit
-        query = text(
-            f"SELECT {_SHOWN} FROM profile_store.profiles WHERE {condition}"  # noqa: S608
-            " ORDER BY person LIMIT :limit"
-        )
-        return await self._rows(query, parameters)
+        return await self._rows(*find_query(where, limit=limit, after=after))
 
     async def _rows(self, query: TextClause, parameters: dict[str, Any]) -> list[Profile]:
         with transient_errors():
@@ -115,8 +106,23 @@ class PostgresProfiles:
                 return [_profile(row) for row in found]
 
 
-def condition_of(where: TagFilter) -> tuple[str, dict[str, Any]]:
-    """SQL that the index on `tags` serves, and its parameters."""
+def find_query(
+    where: TagFilter, *, limit: int, after: str | None
+) -> tuple[TextClause, dict[str, Any]]:
+    """The statement behind `find`, and its parameters."""
+    condition, parameters = _condition(where)
+    if after is not None:
+        condition += " AND person > :after"
+        parameters["after"] = to_text(after)
+    query = (
+        f"SELECT {_SHOWN} FROM profile_store.profiles WHERE {condition}"  # noqa: S608
+        " ORDER BY person LIMIT :limit"
+    )
+    return text(query), {**parameters, "limit": limit}
+
+
+def _condition(where: TagFilter) -> tuple[str, dict[str, Any]]:
+    # Operators that the index on `tags` serves; functions of the same meaning are not.
     if where.op == "eq":
         clauses = []
         parameters: dict[str, Any] = {}
@@ -126,9 +132,11 @@ def condition_of(where: TagFilter) -> tuple[str, dict[str, Any]]:
         return f"({' OR '.join(clauses)})", parameters
     sign = ">=" if where.op == "gte" else "<="
     tag, bound = msgspec.json.encode(where.tag).decode(), msgspec.json.encode(where.values[0])
-    # Strict: lax paths would look into lists.
+    # Strict: a lax path would look into lists. The index does not serve strict paths, but
+    # whether the tag is there.
     path = f"strict $.{tag} ? (@ {sign} {bound.decode()})"
-    return "tags @? CAST(:path AS jsonpath)", {"path": path}
+    condition = "tags ? CAST(:tag AS text) AND tags @? CAST(:path AS jsonpath)"
+    return condition, {"tag": where.tag, "path": path}
 
 
 def _columns(batch: Sequence[Profile]) -> dict[str, list[Any]]:

@@ -1,6 +1,6 @@
 """The FastAPI application: paths, CORS, health, and what OpenAPI says of them."""
 
-from typing import Final
+from typing import Any, Final
 
 from fastapi import FastAPI
 from starlette.exceptions import HTTPException
@@ -35,11 +35,18 @@ PATHS: Final = {
 PREFLIGHT_SECONDS: Final = 86_400
 
 
+class _App(FastAPI):
+    def openapi(self) -> dict[str, Any]:
+        document = super().openapi()
+        document.setdefault("components", {})["securitySchemes"] = SECURITY_SCHEMES
+        return document
+
+
 def make_app(
     endpoints: Endpoints, *, metrics: Metrics, health: Health, cors_origins: tuple[str, ...]
 ) -> FastAPI:
     """Build the application from its parts; nothing runs yet."""
-    app = FastAPI(
+    app = _App(
         title="cuestream ingest",
         version="1",
         description=DESCRIPTION,
@@ -55,8 +62,6 @@ def make_app(
             openapi_extra=operation(implied_type),
             summary=SUMMARIES[implied_type],
         )
-    # The dictionary is the one FastAPI keeps and serves.
-    app.openapi().setdefault("components", {})["securitySchemes"] = SECURITY_SCHEMES
     app.router.routes.extend(health_routes(metrics, health))
     if cors_origins:
         # A write key is public in a browser and no cookie is read: any origin may send.

@@ -43,6 +43,7 @@ class MemoryLog:
         self.dead_letters: list[bytes] = []
         self.failing: str | None = None
         self._held: list[asyncio.Future[None]] | None = None
+        self._more = asyncio.Event()
 
     def problem(self) -> str | None:
         """Whatever `failing` says."""
@@ -63,6 +64,12 @@ class MemoryLog:
         """Append to the list of dead letters."""
         return self._write(self.dead_letters, letter)
 
+    async def written(self, count: int) -> None:
+        """Wait until it holds this many records, acknowledged or not."""
+        while sum(map(len, self.packs)) + len(self.dead_letters) < count:
+            self._more.clear()
+            await self._more.wait()
+
     def hold(self) -> None:
         """Records are written from now on, but not acknowledged before `release`."""
         self._held = []
@@ -80,6 +87,7 @@ class MemoryLog:
         if self.failing is not None:
             raise Transient(self.failing)
         records.append(record)
+        self._more.set()
         ack: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         if self._held is None:
             ack.set_result(None)

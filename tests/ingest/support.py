@@ -32,6 +32,12 @@ class Server:
             auth=(KEY, ""),
         )
 
+    def forget(self) -> None:
+        """Empty the log."""
+        self.log.dead_letters.clear()
+        for packs in self.log.packs:
+            packs.clear()
+
     def events(self) -> list[Event]:
         """All events written, partition by partition, in the log's order."""
         return [event for packs in self.log.packs for pack in packs for event in decode_pack(pack)]

@@ -21,12 +21,17 @@ SUFFIXES: Final = (".yaml", ".yml", ".json")
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True):
-    """What the API did with one definition: create, change, archive or none."""
+    """What the API did, or would do, with one definition: create, change, archive or none.
+
+    `before` and `after` are the definition in force, None where there is none.
+    """
 
     kind: str
     id: str
     action: str
     version: int
+    before: dict[str, Any] | None = None
+    after: dict[str, Any] | None = None
 
 
 class Applied(msgspec.Struct, frozen=True, kw_only=True):
@@ -76,8 +81,10 @@ def _documents(file: Path) -> Iterator[dict[str, Any]]:
         yield document
 
 
-async def apply(api_url: str, token: str, definitions: list[dict[str, Any]]) -> Applied:
-    """Put the definitions in force in one revision.
+async def apply(
+    api_url: str, token: str, definitions: list[dict[str, Any]], *, dry_run: bool = False
+) -> Applied:
+    """Put the definitions in force in one revision, or only say what that would change.
 
     Raises:
         DefinitionError: the API names what is wrong with them.
@@ -86,7 +93,7 @@ async def apply(api_url: str, token: str, definitions: list[dict[str, Any]]) -> 
     """
     headers = {"authorization": f"Bearer {token}", "content-type": "application/json"}
     try:
-        body = msgspec.json.encode({"definitions": definitions})
+        body = msgspec.json.encode({"definitions": definitions, "dry_run": dry_run})
     except TypeError as error:
         # YAML knows dates, sets and binary, definitions don't.
         raise DefinitionError([("definitions", str(error))]) from error

@@ -1,0 +1,119 @@
+"""`cuestream apply`: definitions in files, shown as a diff, put in force in one revision."""
+
+import asyncio
+import difflib
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+import yaml
+
+from services.cli import definitions as client
+from services.cli.definitions import Applied, Change, files_of, read_definitions
+from services.contracts.errors import CuestreamError, DefinitionError
+from services.triggers.definitions.values import PLURALS, place_of
+
+DIFF_CONTEXT_LINES = 3
+
+
+def apply(
+    files: Sequence[Path],
+    api_url: str,
+    token: str,
+    dry_run: bool,
+    *,
+    say: Callable[[str], None] = typer.echo,
+) -> Applied:
+    """Show what the definitions in these files and folders change, then put them in force.
+
+    Nothing is put in force when one of them is wrong, nothing new when all stand so already.
+
+    Raises:
+        DefinitionError: what is wrong; each place begins with the file it stands in.
+        Transient: the API cannot be reached or is not ready.
+        CuestreamError: it refuses for another reason, such as the token.
+        OSError: a file cannot be read.
+    """
+    given: list[dict[str, Any]] = []
+    origins: dict[str, str] = {}
+    for file in (file for path in files for file in files_of(path)):
+        for definition in read_definitions([file]):
+            if definition["kind"] in PLURALS:
+                origins[place_of(definition["kind"], str(definition.get("id")))] = str(file)
+            given.append(definition)
+    if not given:
+        raise DefinitionError([(", ".join(map(str, files)), "holds no definitions")])
+    try:
+        planned = asyncio.run(client.apply(api_url, token, given, dry_run=True))
+        for change in planned.changes:
+            if change.action != "none":
+                say("\n".join(diff(change)))
+        changing = sum(change.action != "none" for change in planned.changes)
+        if dry_run or not changing:
+            say(
+                f"{changing} of {len(given)} definitions would change" if changing else "no changes"
+            )
+            return planned
+        applied = asyncio.run(client.apply(api_url, token, given))
+    except DefinitionError as error:
+        raise DefinitionError(
+            [(_with_origin(place, origins), reason) for place, reason in error.problems]
+        ) from error
+    say(f"revision {applied.revision}: {changing} of {len(given)} definitions changed")
+    return applied
+
+
+def diff(change: Change) -> Iterator[str]:
+    """Lines of a unified diff between what is in force and what will be."""
+    name = place_of(change.kind, change.id)
+    yield from difflib.unified_diff(
+        _lines(change.before),
+        _lines(change.after),
+        f"{name} in force" if change.before is not None else "nothing in force",
+        f"{name} version {change.version}" if change.after is not None else "archived",
+        lineterm="",
+        n=DIFF_CONTEXT_LINES,
+    )
+
+
+def _lines(definition: dict[str, Any] | None) -> list[str]:
+    if definition is None:
+        return []
+    # The version counts publications: that it grows is no change anybody wrote.
+    shown = {name: value for name, value in definition.items() if name != "version"}
+    return yaml.safe_dump(shown, sort_keys=False, allow_unicode=True).splitlines()
+
+
+def _with_origin(place: str, origins: dict[str, str]) -> str:
+    for name, file in origins.items():
+        if place == name or place.startswith((f"{name}.", f"{name}[")):
+            return f"{file}: {place}"
+    return place
+
+
+def apply_command(
+    files: Annotated[
+        list[Path], typer.Argument(exists=True, help="YAML or JSON files, or folders of them")
+    ],
+    api_url: Annotated[
+        str, typer.Option("--api", envvar="CUESTREAM_API_URL", help="address of the triggers API")
+    ] = "http://127.0.0.1:8081",
+    token: Annotated[
+        str,
+        typer.Option(
+            envvar="CUESTREAM_API_TOKEN", help="bearer token; better given by the environment"
+        ),
+    ] = "",
+    dry_run: Annotated[bool, typer.Option(help="show the changes, make none")] = False,
+) -> None:
+    """Put definitions from files in force, all of them in one revision."""
+    try:
+        apply(files, api_url.rstrip("/"), token, dry_run)
+    except DefinitionError as error:
+        for place, reason in error.problems:
+            typer.echo(f"{place}: {reason}", err=True)
+        raise typer.Exit(1) from error
+    except (CuestreamError, OSError) as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(1) from error

@@ -1,0 +1,143 @@
+"""`cuestream apply` against the real API: diffs, one revision, nothing the second time."""
+
+import asyncio
+import socket
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from services.cli.apply import apply, apply_command
+from services.cli.definitions import example_files
+from services.contracts.errors import CuestreamError, DefinitionError, Transient
+from services.runtime.process import free_port
+from services.runtime.serving import serve
+from services.triggers.definitions.memory import MemoryStore, Tables
+from services.triggers.definitions.service import Definitions
+from services.triggers.engine import check
+from tests.api.conftest import TOKEN, make_api
+
+TAG = "kind: tag\nid: orders\naggregate: count\nevents: [Order Completed]\n"
+TRIGGER = """kind: trigger
+id: cart_left
+entry:
+  events: [Cart Updated]
+  where: {tag: orders, op: gte, value: 2}
+steps: [{send: {channel: log}}]
+"""
+
+
+@pytest.fixture
+def api_url() -> Iterator[str]:
+    """The API over a store in memory, with the engine's own check, on a port."""
+    port = free_port()
+    ready = threading.Event()
+    handle: list[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = []
+
+    async def main() -> None:
+        definitions = Definitions(
+            MemoryStore(Tables()), check, workspace="default", now=lambda: 1_000_000
+        )
+        await definitions.bootstrap()
+        stop = asyncio.Event()
+        handle.append((asyncio.get_running_loop(), stop))
+        ready.set()
+        await serve(make_api(definitions), host="127.0.0.1", port=port, stop=stop)
+
+    thread = threading.Thread(target=lambda: asyncio.run(main()))
+    thread.start()
+    ready.wait(10)
+    _wait_for(port)
+    yield f"http://127.0.0.1:{port}"
+    loop, stop = handle[0]
+    loop.call_soon_threadsafe(stop.set)
+    thread.join(10)
+
+
+def _wait_for(port: int) -> None:
+    while True:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+
+
+def run(api_url: str, *paths: Path, dry_run: bool = False) -> tuple[int | None, str]:
+    """The revision it made, and what it said."""
+    said: list[str] = []
+    applied = apply(list(paths), api_url, TOKEN, dry_run, say=said.append)
+    return applied.revision, "\n".join(said)
+
+
+def test_all_files_go_in_one_revision_and_the_second_time_nothing(
+    api_url: str, tmp_path: Path
+) -> None:
+    (tmp_path / "a_trigger.yaml").write_text(TRIGGER)
+    (tmp_path / "deeper").mkdir()
+    (tmp_path / "deeper" / "tag.json").write_text(
+        '{"kind": "tag", "id": "orders", "aggregate": "count", "events": ["Order Completed"]}'
+    )
+    revision, said = run(api_url, tmp_path, dry_run=True)
+    assert revision is None
+    assert "2 of 2 definitions would change" in said
+    revision, said = run(api_url, tmp_path)
+    assert revision == 2
+    assert "+++ triggers.cart_left version 1" in said
+    assert run(api_url, tmp_path) == (None, "no changes")
+    file = tmp_path / "a_trigger.yaml"
+    file.write_text(TRIGGER.replace("value: 2", "value: 3"))
+    revision, said = run(api_url, tmp_path)
+    assert revision == 3
+    changed = [line for line in said.splitlines() if line.startswith(("+ ", "- "))]
+    assert [line.replace(" ", "") for line in changed] == ["-value:2", "+value:3"]
+    file.write_text(TRIGGER + "status: archived\n")
+    revision, said = run(api_url, file)
+    assert (revision, "+++ archived" in said) == (4, True)
+
+
+@pytest.mark.parametrize("name", ["shop", "retail"])
+def test_the_examples_that_are_shipped_are_right(api_url: str, name: str) -> None:
+    files = example_files(name)
+    assert run(api_url, *files)[0] == 2
+    assert run(api_url, *files) == (None, "no changes")
+
+
+def test_a_wrong_definition_is_named_with_its_file(api_url: str, tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text(TRIGGER)
+    with pytest.raises(DefinitionError) as refused:
+        run(api_url, file)
+    ((place, _),) = refused.value.problems
+    assert place == f"{file}: triggers.cart_left.entry.where.tag"
+
+
+def test_an_api_that_is_away_or_refuses_the_token_is_said_so(tmp_path: Path, api_url: str) -> None:
+    file = tmp_path / "tag.yaml"
+    file.write_text(TAG)
+    with pytest.raises(Transient):
+        apply([file], f"http://127.0.0.1:{free_port()}", TOKEN, False)
+    with pytest.raises(CuestreamError, match="401"):
+        apply([file], api_url, "wrong", False)
+
+
+def test_a_folder_without_definitions_is_no_success(tmp_path: Path) -> None:
+    with pytest.raises(DefinitionError):
+        apply([tmp_path], "http://127.0.0.1:1", TOKEN, False)
+
+
+def test_the_command_ends_with_1_and_a_line_for_each_problem(api_url: str, tmp_path: Path) -> None:
+    app = typer.Typer()
+    app.command()(apply_command)
+    file = tmp_path / "mine.yaml"
+    file.write_text(TRIGGER)
+    environment = {"CUESTREAM_API_URL": api_url, "CUESTREAM_API_TOKEN": TOKEN}
+    result = CliRunner().invoke(app, [str(file)], env=environment)
+    assert result.exit_code == 1
+    assert "triggers.cart_left.entry.where.tag: " in result.stderr
+    tag = tmp_path / "tag.yaml"
+    tag.write_text(TAG)
+    result = CliRunner().invoke(app, [str(file), str(tag)], env=environment)
+    assert result.exit_code == 0, result.output
+    assert "revision 2: 2 of 2 definitions changed" in result.stdout

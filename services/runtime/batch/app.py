@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import faust
 from faust.contrib.asgi import bind_to_running_loop
+from faust.types import TP
 from mode.supervisors import CrashingSupervisor
 
 from services.runtime.batch.consumer import BatchConsumer, BatchMessage, BatchSchema, BatchTransport
@@ -58,6 +59,13 @@ class BatchApp(faust.App):
     def flowing(self) -> bool:
         """Whether batches may be processed: not while partitions change hands or at a stop."""
         return bool(not self.should_stop and self.consumer.flow_active)
+
+    def lag(self, topic: str, partition: int) -> int | None:
+        """Records between the last processed one and the end; None where neither is known."""
+        tp = TP(topic, partition)
+        end = self.consumer.highwater(tp)
+        done = self.consumer.position_processed(tp)
+        return None if end is None or done is None else max(0, end - done)
 
 
 def build_app(

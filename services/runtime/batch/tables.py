@@ -1,7 +1,7 @@
 """States as a Faust table: recovered in batches, followed by standbys, kept over rebalances."""
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final
 
 import faust
@@ -35,6 +35,14 @@ class BatchStore(Store):
     def reset_state(self) -> None:
         """Nothing stands outside of memory."""
 
+    async def backup_partition(
+        self, tp: Any, flush: bool = True, purge: bool = False, keep: int = 1
+    ) -> None:
+        """The changelog is the backup."""
+
+    def restore_backup(self, tp: Any, latest: bool = True, backup_id: int = 0) -> None:
+        """The changelog is the backup."""
+
     def apply_changelog_batch(self, batch: Iterable[Any], to_key: Any, to_value: Any) -> None:
         """Apply batches of records, in order."""
         for event in batch:
@@ -56,6 +64,13 @@ class BatchStore(Store):
 
     def __len__(self) -> int:
         return len(self.states)
+
+    def __iter__(self) -> Iterator[str]:
+        for partition in self.states.held():
+            yield from self.states[partition].stored
+
+    def __getitem__(self, key: str) -> bytes:
+        raise KeyError(key)  # a key alone does not say its partition
 
 
 class BatchTable(faust.Table):

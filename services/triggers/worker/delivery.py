@@ -1,0 +1,73 @@
+"""Writing out what the fold led to: outputs, then states, each acknowledged before the next."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Final
+
+from services.contracts.topics import COMMANDS, DEAD_LETTERS, DECISIONS, PROFILES
+from services.runtime.batch.writer import BatchWriter
+from services.runtime.kafka import topic_name
+from services.runtime.settings import KafkaSettings
+from services.triggers.worker.figures import Figures
+from services.triggers.worker.lease import Lease
+from services.triggers.worker.reading import META_KEY
+from services.triggers.worker.values import Flush
+
+DEAD_LETTER_PARTITION: Final = 0
+_META: Final = META_KEY.encode()
+
+
+class Delivery:
+    """Writes the flushes of all partitions. One flush of a partition at a time."""
+
+    def __init__(
+        self,
+        writer: BatchWriter,
+        settings: KafkaSettings,
+        *,
+        changelog: str,
+        lease: Lease,
+        figures: Figures,
+    ) -> None:
+        self._writer = writer
+        self._commands = topic_name(settings, COMMANDS)
+        self._decisions = topic_name(settings, DECISIONS)
+        self._profiles = topic_name(settings, PROFILES)
+        self._letters = topic_name(settings, DEAD_LETTERS)
+        self._changelog = changelog
+        self._lease = lease
+        self._figures = figures
+
+    async def deliver(
+        self, partition: int, flush: Flush, written: Callable[[int], None], since: float
+    ) -> None:
+        """Write one flush; returns when everything is acknowledged.
+
+        `written` hears the changelog's last offset. `since` is the monotonic time at which
+        the batch was taken up.
+
+        Raises:
+            KafkaError: not acknowledged; the caller stops without committing.
+            LeaseLost: this process slept so long that the partition may be another's.
+        """
+        if flush.has_outputs:
+            self._lease.check()
+            write = self._writer.write
+            await asyncio.gather(
+                self._write_commands(partition, flush),
+                write(self._decisions, partition, flush.decisions),
+                write(self._profiles, partition, flush.profiles),
+                write(self._letters, DEAD_LETTER_PARTITION, flush.letters),
+            )
+        for records in (flush.states, [] if flush.meta is None else [(_META, flush.meta)]):
+            if records:
+                self._lease.check()
+                last = await self._writer.write(self._changelog, partition, records)
+                if last is not None:
+                    written(last)
+        self._figures.count(flush, time.monotonic() - since)
+
+    async def _write_commands(self, partition: int, flush: Flush) -> None:
+        await self._writer.write(self._commands, partition, flush.commands)
+        self._figures.commands_acknowledged(flush.origins)

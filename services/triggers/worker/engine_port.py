@@ -1,0 +1,70 @@
+"""The engine as the shell sees it: its functions in one object, so that tests give their own."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from services.contracts.command import SendCommand
+from services.contracts.decision import Decision
+from services.contracts.definitions import Bundle
+from services.contracts.profile import Profile
+from services.contracts.time import Micros
+
+
+class State(Protocol):
+    """What the shell touches of a person's state.
+
+    `applied` is the position of the last record folded in, `offset << 16 | index`, -1 before
+    the first. `wake_at` is the earliest instant at which the person needs attention though
+    nothing of theirs happens.
+    """
+
+    person: str
+    applied: int
+    now: Micros
+    wake_at: Micros | None
+
+
+class Outputs(Protocol):
+    """What the engine concluded, in order, and the events by outcome."""
+
+    commands: list[SendCommand]
+    decisions: list[Decision]
+    profiles: list[Profile]
+    counts: dict[str, int]
+
+
+Act = Callable[[Any, Any, Any, Micros, Any], None]
+"""(state, what happened, rules, now, outputs): folds it in, in place."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Engine:
+    """Pure functions. A call that raises `Malformed` has changed nothing."""
+
+    compile_rules: Callable[[Bundle], Any]
+    new_state: Callable[[str], Any]
+    encode_state: Callable[[Any], bytes]
+    decode_state: Callable[[bytes], Any]
+    wake_at_of: Callable[[bytes], Micros | None]
+    outputs: Callable[[int], Any]
+    decide: Act
+    apply_delivery: Act
+    wake: Callable[[Any, Any, Micros, Any], None]
+
+
+def triggers_engine(workspace: str) -> Engine:
+    """The one of `services.triggers.engine`."""
+    from services.triggers import engine
+
+    return Engine(
+        compile_rules=lambda bundle: engine.compile_rules(bundle, workspace=workspace),
+        new_state=engine.new_state,
+        encode_state=engine.encode_state,
+        decode_state=engine.decode_state,
+        wake_at_of=engine.wake_at_of,
+        outputs=engine.Outputs,
+        decide=engine.decide,
+        apply_delivery=engine.apply_delivery,
+        wake=engine.wake,
+    )

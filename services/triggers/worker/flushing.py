@@ -1,0 +1,110 @@
+"""From what the engine concluded to bytes that fit: the end of a stretch of the fold."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Final
+
+from services.contracts.codec import encode_json
+from services.contracts.command import SendCommand
+from services.contracts.decision import Decision, Outcome
+from services.contracts.errors import Malformed
+from services.contracts.profile import Profile
+from services.runtime.batch.writer import VALUE_BYTES_MAX
+from services.triggers.worker.engine_port import Engine
+from services.triggers.worker.letters import Letters
+from services.triggers.worker.reading import PartitionMeta, Record, encode_meta
+from services.triggers.worker.values import Flush, Records
+
+DEAD_LETTER: Final = "dead_letter"
+REPLAYED: Final = "replayed"
+POLICY_UNNAMED: Final = "unnamed"
+
+
+class FlushBuilder:
+    """Encodes states and outputs. `meta_changed` makes the next flush write the meta."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._encode = engine.encode_state
+        self.meta_changed = False
+
+    def encoded(
+        self, at_hand: Mapping[str, Any], stored: Mapping[str, bytes]
+    ) -> Iterator[tuple[str, bytes | None, Any]]:
+        """People whose state changed: (person, bytes, state); None for one too large to write."""
+        encode = self._encode
+        for person, state in at_hand.items():
+            if state.applied < 0:
+                continue  # nothing was ever applied: they do not exist
+            data = encode(state)
+            if len(data) > VALUE_BYTES_MAX:
+                yield person, None, state
+            elif stored.get(person) != data:
+                yield person, data, state
+
+    @staticmethod
+    def drop_outputs_of(person: str, out: Any) -> None:
+        """Take out what was concluded for a person in this stretch."""
+        for collected in (out.commands, out.decisions, out.profiles):
+            collected[:] = [one for one in collected if one.person != person]
+
+    def build(
+        self,
+        out: Any,
+        letters: Letters,
+        *,
+        states: Records,
+        meta: PartitionMeta,
+        replayed: int,
+        record: Record,
+        last: bool,
+    ) -> Flush:
+        """Put together what is to be written; `record` is the batch's last."""
+        origins = [command.origin_received_at for command in out.commands]
+        commands = _encoded(out.commands, letters, record)
+        decisions = _encoded(out.decisions, letters, record)
+        profiles = _encoded(out.profiles, letters, record)
+        lettered, codes = letters.take()
+        events = {outcome: count for outcome, count in out.counts.items() if count}
+        if replayed:
+            events[REPLAYED] = replayed
+        if lettered:
+            events[DEAD_LETTER] = len(lettered)
+        flush = Flush(
+            commands=commands,
+            decisions=decisions,
+            profiles=profiles,
+            letters=lettered,
+            states=states,
+            meta=encode_meta(meta) if self.meta_changed else None,
+            last=last,
+            origins=origins,
+            events=events,
+            lettered=codes,
+        )
+        self.meta_changed = False
+        _count_decisions(out.decisions, flush)
+        return flush
+
+
+def _encoded(
+    outputs: Iterable[SendCommand | Decision | Profile], letters: Letters, record: Record
+) -> Records:
+    records: Records = []
+    for output in outputs:
+        value = encode_json(output)
+        if len(value) > VALUE_BYTES_MAX:
+            error = Malformed("output_too_large", f"a {type(output).__name__} exceeds one record")
+            letters.add(record, error, key=output.person.encode(), value=value)
+        else:
+            records.append((output.person.encode(), value))
+    return records
+
+
+def _count_decisions(decisions: Iterable[Decision], flush: Flush) -> None:
+    decided: Counter[str] = Counter()
+    capped: Counter[str] = Counter()
+    for decision in decisions:
+        decided[decision.outcome] += 1
+        if decision.outcome is Outcome.CAP:
+            capped[str(decision.details.get("policy", POLICY_UNNAMED))] += 1
+    flush.decided, flush.capped = decided, capped

@@ -1,0 +1,361 @@
+"""The fold of one partition: records in, what is to be written out. No I/O, no clock.
+
+A batch is folded by a generator that yields `Flush` (write this) and `NeedRules` (give me the
+rules of this revision) and never waits itself. What comes out depends on the log and the
+stored states alone, not on where batches begin and end.
+"""
+
+import traceback
+from collections.abc import Generator, Sequence
+from typing import Any, Final
+
+from services.contracts.codec import decode_delivery, decode_marker, decode_tick
+from services.contracts.errors import Malformed
+from services.contracts.event import FUTURE_TOLERANCE
+from services.contracts.time import Micros
+from services.contracts.topics import (
+    KIND_DELIVERY,
+    KIND_EVENT,
+    KIND_MARKER,
+    KIND_PACK,
+)
+from services.runtime.batch.states import PartitionStates
+from services.runtime.kafka import partition_of
+from services.runtime.logs import get_logger
+from services.triggers.worker.engine_port import Act, Engine
+from services.triggers.worker.flushing import FlushBuilder
+from services.triggers.worker.letters import Letters
+from services.triggers.worker.reading import (
+    INDEX_BITS,
+    META_KEY,
+    MILLIS,
+    PartitionMeta,
+    Record,
+    decode_meta,
+    kind_of,
+    position_of,
+    read_event,
+    read_pack,
+    value_of,
+)
+from services.triggers.worker.refold import happenings, refold
+from services.triggers.worker.timers import Timers
+from services.triggers.worker.values import Answer, Flush, InForce, NeedRules, Unavailable
+
+FLUSH_PEOPLE_MAX: Final = 5_000
+"""A flush holds no more people than this: bounds memory and how long the loop is kept."""
+
+Steps = Generator[Flush | NeedRules, Answer | None, None]
+
+_log = get_logger(__name__)
+
+
+class PartitionFold:
+    """Folds the log of one partition into its states.
+
+    `states` may be changed by others only while no batch is being folded; call `recovered`
+    afterwards. One batch at a time.
+    """
+
+    def __init__(
+        self,
+        states: PartitionStates[Any],
+        engine: Engine,
+        *,
+        topic: str,
+        partition: int,
+        partitions: int,
+        replay: bool,
+        live_max: int,
+    ) -> None:
+        self.states = states
+        self._engine = engine
+        self._partition = partition
+        self._partitions = partitions
+        self._replay = replay
+        self.live_max = live_max
+        self.timers = Timers(self._wake_at)
+        self.meta = PartitionMeta()
+        self._rules: Any = None
+        self._letters = Letters(topic, partition)
+        self._flushes = FlushBuilder(engine)
+        self._out = engine.outputs(partition)
+        self._at_hand: dict[str, Any] = {}
+        self._replayed = 0
+        self._records: Sequence[Record] = ()
+        self._failed: set[tuple[int, str]] = set()
+        self.recovered()
+
+    def recovered(self) -> None:
+        """Take in what recovery or another owner changed: the revision and the timers."""
+        states = self.states
+        if not states.changed_outside:
+            return
+        meta = decode_meta(states.stored.get(META_KEY))
+        if meta.revision != self.meta.revision:
+            self._rules = None
+        self.meta = meta
+        wake_at_of = self._engine.wake_at_of
+        self.timers.rebuild(
+            (person, wake_at)
+            for person, data in states.stored.items()
+            if person != META_KEY and (wake_at := wake_at_of(data)) is not None
+        )
+        states.changed_outside = False
+
+    @property
+    def people(self) -> int:
+        """How many people's states are held."""
+        stored = self.states.stored
+        return len(stored) - (META_KEY in stored)
+
+    def run(self, records: Sequence[Record]) -> Steps:
+        """Fold consecutive records; the last step is always a `Flush` with `last` set.
+
+        `send` an answer to each `NeedRules`. Raises only what is a bug of the shell or means
+        that stored states cannot be read: the caller stops without committing.
+        """
+        self._records = records
+        if self._rules is None:
+            answer = yield NeedRules(self.meta.revision, required=True)
+            assert isinstance(answer, InForce)
+            self._rules = answer.rules
+        decide = self._engine.decide
+        replay = self._replay
+        at_hand_max = FLUSH_PEOPLE_MAX
+        for record in records:
+            try:
+                kind = kind_of(record.headers) if record.headers else KIND_EVENT
+                if kind == KIND_EVENT:
+                    event = read_event(record, replay=replay)
+                    self._apply(
+                        decide,
+                        event,
+                        event.received_at,
+                        record.offset << INDEX_BITS,
+                        record,
+                        None,
+                    )
+                elif kind == KIND_PACK:
+                    position = record.offset << INDEX_BITS
+                    for index, event in enumerate(read_pack(record)):
+                        self._apply(
+                            decide, event, event.received_at, position | index, record, index
+                        )
+                elif kind == KIND_DELIVERY:
+                    self._delivery(record)
+                else:
+                    steps = self._marker if kind == KIND_MARKER else self._tick
+                    yield from steps(record)
+            except Malformed as error:
+                self._letters.add(record, error)
+            if len(self._at_hand) >= at_hand_max:
+                yield self._flush()
+        yield self._flush(last=True)
+
+    # One thing that happened to one person.
+
+    def _apply(
+        self,
+        act: Act,
+        thing: Any,
+        received_at: Micros,
+        position: int,
+        record: Record,
+        index: int | None,
+    ) -> None:
+        state = self._at_hand.get(thing.person)
+        if state is None:
+            try:
+                state = self._first_touch(thing.person, record.key, index)
+            except Malformed as error:
+                self._letters.add(record, error, index=index, thing=thing)
+                return
+        applied = state.applied
+        if position <= applied:
+            self._replayed += 1
+            return
+        state.applied = position
+        now = state.now
+        try:
+            act(state, thing, self._rules, received_at if received_at > now else now, self._out)  # noqa: FURB136  (hot)
+        except Malformed as error:
+            if applied < 0:
+                state.applied = applied  # so that nobody comes into being by a bad event
+            self._letters.add(record, error, index=index, thing=thing)
+        except Exception as error:  # noqa: BLE001  (the worker's boundary around the engine)
+            self._roll_back(state.person, position, error)
+            self._letters.add(record, _engine_error(error), index=index, thing=thing)
+
+    def _first_touch(self, person: str, key: bytes | None, index: int | None) -> Any:
+        """The person's state, once in a stretch; new people only where they belong.
+
+        Raises:
+            Malformed: the record stands under another key or in another partition than the
+                person's. Packs have no key of their own.
+        """
+        state = self.states.get(person) if person != META_KEY else None
+        if index is None or state is None:
+            try:
+                name = person.encode()
+            except UnicodeEncodeError as error:
+                raise Malformed("bad_person", "the person's id is not Unicode text") from error
+            if index is None and key != name:
+                raise Malformed("wrong_key", "the record's key is not the person's id")
+            if state is None:
+                if not person or person.startswith("\x00"):
+                    raise Malformed("bad_person", "the person's id is empty or reserved")
+                if partition_of(name, self._partitions) != self._partition:
+                    raise Malformed("wrong_partition", "the person belongs to another partition")
+                state = self._engine.new_state(person)
+        self._at_hand[person] = state
+        return state
+
+    def _delivery(self, record: Record) -> None:
+        delivery = decode_delivery(value_of(record))
+        self._apply(
+            self._engine.apply_delivery,
+            delivery,
+            delivery.received_at,
+            position_of(record),
+            record,
+            None,
+        )
+
+    # Time and rules.
+
+    def _tick(self, record: Record) -> Steps:
+        tick = decode_tick(value_of(record))
+        # In a replay ticks run ahead of the machine's clock, live never.
+        if not self._replay and tick.at > record.timestamp * MILLIS + FUTURE_TOLERANCE:
+            raise Malformed("tick_in_future", "the tick is far ahead of its own record")
+        position = position_of(record)
+        for person, state in self._at_hand.items():
+            self.timers.arm(person, state.wake_at)
+        for wake_at, person in self.timers.due(tick.at):
+            state = self._at_hand.get(person)
+            if state is None:
+                state = self._at_hand[person] = self.states.get(person)
+            if position <= state.applied:
+                self.timers.arm(person, wake_at)  # a replay: it fired then, this is the next
+                continue
+            state.applied = position
+            try:
+                self._engine.wake(state, self._rules, max(state.now, tick.at), self._out)
+            except Exception as error:  # noqa: BLE001  (the worker's boundary around the engine)
+                # Not armed again, or it would fail every second; the next event does that.
+                self._roll_back(person, position, error)
+                self._letters.add(record, _engine_error(error), key=person.encode())
+            if len(self._at_hand) >= FLUSH_PEOPLE_MAX:
+                yield self._flush()
+
+    def _marker(self, record: Record) -> Steps:
+        marker = decode_marker(value_of(record))
+        if marker.revision <= self.meta.revision:
+            return  # a replay, or one published again
+        # What was decided under the old rules has to be durable before the new are in force:
+        # a restart in between would decide it again, under those.
+        yield self._flush()
+        answer = yield NeedRules(marker.revision, required=False)
+        assert answer is not None
+        if isinstance(answer, Unavailable):
+            raise Malformed(answer.code, answer.reason)
+        self._rules = answer.rules
+        self.meta = PartitionMeta(revision=marker.revision, applied=position_of(record))
+        self._flushes.meta_changed = True
+
+    # Failure and the end of a stretch.
+
+    def _roll_back(self, person: str, position: int, error: Exception) -> None:
+        """Undo a failed call: the person as before, outputs of the failed call gone."""
+        # The message may carry values of the event, its place in the code does not.
+        frame = traceback.extract_tb(error.__traceback__)[-1]
+        _log.error(
+            "engine failed",
+            error=type(error).__name__,
+            at=f"{frame.name}:{frame.lineno}",
+            partition=self._partition,
+            offset=position >> INDEX_BITS,
+        )
+        self._failed.add((position, person))
+        self._flushes.drop_outputs_of(person, self._out)
+        state = self._stored_state(person)
+        again = self._engine.outputs(self._partition)
+        refold(
+            state,
+            self._records,
+            self._engine,
+            self._rules,
+            again,
+            upto=position,
+            failed=self._failed,
+            replay=self._replay,
+        )
+        self._out.commands += again.commands
+        self._out.decisions += again.decisions
+        self._out.profiles += again.profiles
+        if state.applied >= 0:
+            state.applied = position
+        self._at_hand[person] = state
+
+    def _stored_state(self, person: str) -> Any:
+        self.states.forget_live(person)
+        state = self.states.get(person)
+        return self._engine.new_state(person) if state is None else state
+
+    def _flush(self, *, last: bool = False) -> Flush:
+        at_hand, self._at_hand = self._at_hand, {}
+        states: list[tuple[bytes | None, bytes]] = []
+        for person, data, state in self._flushes.encoded(at_hand, self.states.stored):
+            if data is None:
+                self._give_up(person, state.applied)
+                continue
+            self.states.keep(person, state, data)
+            self.timers.arm(person, state.wake_at)
+            states.append((person.encode(), data))
+        self.states.cool(self.live_max)
+        flush = self._flushes.build(
+            self._out,
+            self._letters,
+            states=states,
+            meta=self.meta,
+            replayed=self._replayed,
+            record=self._records[-1],
+            last=last,
+        )
+        if flush.meta is not None:
+            self.states.stored[META_KEY] = flush.meta
+        self._replayed = 0
+        self._failed.clear()
+        self._out = self._engine.outputs(self._partition)
+        return flush
+
+    def _give_up(self, person: str, applied: int) -> None:
+        """Undo a stretch that made a state too large to be written: all of it dead letters."""
+        self._flushes.drop_outputs_of(person, self._out)
+        stored = self._stored_state(person)
+        too_large = Malformed("state_too_large", "the person's state would exceed one record")
+        for record, index, _, act, thing, _ in happenings(
+            self._records,
+            person,
+            self._engine,
+            after=stored.applied,
+            upto=applied + 1,
+            replay=self._replay,
+        ):
+            if act is not None:
+                self._letters.add(record, too_large, index=index, thing=thing)
+
+    def _wake_at(self, person: str) -> Micros | None:
+        state = self._at_hand.get(person)
+        if state is None:
+            state = self.states.live.get(person)
+        if state is not None:
+            wake_at: Micros | None = state.wake_at
+            return wake_at
+        data = self.states.stored.get(person)
+        return None if data is None else self._engine.wake_at_of(data)
+
+
+def _engine_error(error: Exception) -> Malformed:
+    return Malformed("engine_error", f"the engine failed with {type(error).__name__}")

@@ -1,0 +1,150 @@
+"""One partition's line of work: fold a batch while the last one's writes are acknowledged."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from typing import Final, Protocol
+
+from services.runtime.batch.consumer import BatchMessage
+from services.triggers.worker.delivery import Delivery
+from services.triggers.worker.fold import PartitionFold
+from services.triggers.worker.rulebook import Rulebook
+from services.triggers.worker.values import Answer, Flush, NeedRules, Unavailable
+
+BATCHES_QUEUED_MAX: Final = 2
+FLOW_POLL_SECONDS: Final = 0.1
+
+
+class Offsets(Protocol):
+    """The consumer's side: what becomes of a batch."""
+
+    @property
+    def flowing(self) -> bool:
+        """Whether batches may be processed now."""
+
+    def processed(self, message: BatchMessage) -> None:
+        """All of it is durable."""
+
+    def abandoned(self, message: BatchMessage) -> None:
+        """It will be read again by whoever owns the partition then."""
+
+
+class DefinitionsLost(RuntimeError):
+    """Rules that are in force already cannot be had any more."""
+
+
+class Lane:
+    """Processes the batches of one partition in their order.
+
+    Order within the partition: a flush is written only when the one before is acknowledged,
+    and a batch is reported processed only when its last flush is. Folding the next batch
+    overlaps that. The first error ends the lane and goes to `failed`; nothing after it is
+    reported.
+    """
+
+    def __init__(
+        self,
+        fold: PartitionFold,
+        delivery: Delivery,
+        rulebook: Rulebook,
+        offsets: Offsets,
+        *,
+        partition: int,
+        written: Callable[[int], None],
+        failed: Callable[[BaseException], Awaitable[None]],
+    ) -> None:
+        self.fold = fold
+        self._delivery = delivery
+        self._rulebook = rulebook
+        self._offsets = offsets
+        self._partition = partition
+        self._written = written
+        self._failed = failed
+        self._queue: asyncio.Queue[BatchMessage] = asyncio.Queue(BATCHES_QUEUED_MAX)
+        self._writing: asyncio.Task[None] | None = None
+        self._task = asyncio.create_task(self._run(), name=f"lane-{partition}")
+
+    async def put(self, message: BatchMessage) -> None:
+        """Hand over a batch; waits while two are waiting already."""
+        await self._queue.put(message)
+
+    async def close(self) -> None:
+        """End it; only while nothing is under way (partitions changed hands, or a stop)."""
+        for task in (self._task, self._writing):
+            if task is not None:
+                task.cancel()
+        await asyncio.gather(
+            *(task for task in (self._task, self._writing) if task is not None),
+            return_exceptions=True,
+        )
+
+    async def _run(self) -> None:
+        try:
+            while True:
+                message = await self._queue.get()
+                await self._process(message)
+        except asyncio.CancelledError:
+            raise
+        except BaseException as error:  # noqa: BLE001  (handed to the process's boundary)
+            await self._failed(error)
+
+    async def _process(self, message: BatchMessage) -> None:
+        if not self._offsets.flowing:
+            self._offsets.abandoned(message)
+            return
+        since = time.monotonic()
+        steps = self.fold.run(message.value)
+        answer: Answer | None = None
+        while True:
+            try:
+                step = next(steps) if answer is None else steps.send(answer)
+            except StopIteration:
+                return
+            answer = None
+            await self._settle()
+            if isinstance(step, Flush):
+                self._writing = asyncio.create_task(self._write(message, step, since))
+            else:
+                answer = await self._rules(step)
+                if answer is None:
+                    steps.close()
+                    self._offsets.abandoned(message)
+                    return
+
+    async def _settle(self) -> None:
+        """Wait until the flush before is durable."""
+        writing, self._writing = self._writing, None
+        if writing is not None:
+            await writing
+
+    async def _write(self, message: BatchMessage, flush: Flush, since: float) -> None:
+        try:
+            await self._delivery.deliver(self._partition, flush, self._written, since)
+        except asyncio.CancelledError:
+            raise
+        except BaseException as error:
+            # The next batch may be long in coming: the process has to stop now.
+            await self._failed(error)
+            raise
+        if flush.last:
+            self._offsets.processed(message)
+
+    async def _rules(self, need: NeedRules) -> Answer | None:
+        """The answer; None if partitions change hands before it is there.
+
+        Raises:
+            DefinitionsLost: there is nothing to fall back on.
+        """
+        asking = asyncio.create_task(self._rulebook.at(need.revision))
+        try:
+            while not asking.done():
+                await asyncio.wait({asking}, timeout=FLOW_POLL_SECONDS)
+                if not asking.done() and not self._offsets.flowing:
+                    return None
+        finally:
+            if not asking.done():
+                asking.cancel()
+        answer = asking.result()
+        if need.required and isinstance(answer, Unavailable):
+            raise DefinitionsLost(f"{answer.code}: {answer.reason}")
+        return answer

@@ -1,0 +1,117 @@
+"""Records of `events` to what they hold."""
+
+from collections.abc import Iterable
+from typing import Final, Protocol
+
+import msgspec
+
+from services.contracts.codec import decode_pack
+from services.contracts.errors import Malformed
+from services.contracts.event import Event
+from services.contracts.segment import parse_message
+from services.contracts.topics import (
+    KIND_DELIVERY,
+    KIND_EVENT,
+    KIND_HEADER,
+    KIND_MARKER,
+    KIND_PACK,
+    KIND_TICK,
+)
+
+INDEX_BITS: Final = 16
+PACK_INDEX_MAX: Final = (1 << INDEX_BITS) - 1
+MILLIS: Final = 1000
+KINDS: Final = (KIND_EVENT, KIND_PACK, KIND_TICK, KIND_MARKER, KIND_DELIVERY)
+_NAMES: Final = frozenset(kind.partition(b"/")[0] for kind in KINDS)
+
+
+class Record(Protocol):
+    """What is read of one record; `timestamp` is Kafka's, in milliseconds."""
+
+    @property
+    def offset(self) -> int: ...
+    @property
+    def timestamp(self) -> int: ...
+    @property
+    def key(self) -> bytes | None: ...
+    @property
+    def value(self) -> bytes | None: ...
+    @property
+    def headers(self) -> Iterable[tuple[str, bytes]]: ...
+
+
+class PartitionMeta(msgspec.Struct, frozen=True, kw_only=True):
+    """What a partition remembers beside its people: the revision in force, and since where."""
+
+    v: int = 1
+    revision: int = 0
+    applied: int = -1
+
+
+META_KEY: Final = "\x00partition"
+"""Key of `PartitionMeta` among the states; no person's id begins with U+0000."""
+_meta_decoder: Final = msgspec.json.Decoder(PartitionMeta)
+encode_meta: Final = msgspec.json.Encoder().encode
+
+
+def decode_meta(data: bytes | None) -> PartitionMeta:
+    """What stands among the states; without it nothing is in force yet."""
+    return PartitionMeta() if data is None else _meta_decoder.decode(data)
+
+
+def kind_of(headers: Iterable[tuple[str, bytes]]) -> bytes:
+    """The record's kind; an event where no header of ours stands.
+
+    Raises:
+        Malformed: `newer_schema` for a later version of a kind we know, else `unknown_kind`.
+    """
+    for name, kind in headers:
+        if name == KIND_HEADER:
+            if kind in KINDS:
+                return kind
+            if kind and kind.partition(b"/")[0] in _NAMES:
+                raise Malformed("newer_schema", "the record's kind has a version not known here")
+            raise Malformed("unknown_kind", "the record's header names no kind")
+    return KIND_EVENT
+
+
+def read_event(record: Record, *, replay: bool) -> Event:
+    """The one event of a record in Segment's form.
+
+    It was received when Kafka stamped it; in a replay of history, when it says it happened.
+
+    Raises:
+        Malformed: it can never be an event.
+    """
+    value = record.value
+    if value is None:
+        raise Malformed("empty_record", "the record has no value")
+    return parse_message(value, received_at=None if replay else record.timestamp * MILLIS)
+
+
+def read_pack(record: Record) -> list[Event]:
+    """The events of a pack.
+
+    Raises:
+        Malformed: it is none, or longer than positions can tell apart.
+    """
+    events = decode_pack(value_of(record))
+    if len(events) > PACK_INDEX_MAX:
+        raise Malformed("pack_too_long", f"a pack has at most {PACK_INDEX_MAX} events")
+    return events
+
+
+def value_of(record: Record) -> bytes:
+    """The record's value.
+
+    Raises:
+        Malformed: `empty_record`, there is none.
+    """
+    if record.value is None:
+        raise Malformed("empty_record", "the record has no value")
+    return record.value
+
+
+def position_of(record: Record, index: int = 0) -> int:
+    """Place in the partition's log, of an event in a pack too; grows along the log."""
+    return record.offset << INDEX_BITS | index

@@ -1,0 +1,22 @@
+"""Settings of the triggers worker."""
+
+from pydantic import Field
+
+from services.runtime.settings import KafkaSettings
+
+
+class TriggersSettings(KafkaSettings):
+    """The triggers worker."""
+
+    triggers_port: int = Field(8084, ge=0, le=65_535, description="of /metrics and health")
+    triggers_hot_states_max: int = Field(
+        100_000, ge=1_000, le=100_000_000, description="people kept as live objects"
+    )
+    triggers_batch_records_max: int = Field(4_000, ge=1, le=100_000)
+    triggers_fetch_wait_ms: int = Field(4, ge=1, le=5_000)
+    triggers_commit_interval_ms: int = Field(1_000, ge=50, le=60_000)
+    triggers_standbys: int = Field(1, ge=0, le=8)
+    triggers_definitions_wait_seconds: float = Field(30.0, gt=0, le=600)
+    triggers_end_offsets_by_fetch: bool | None = Field(
+        None, description="None: exactly where kafka_idempotence is off"
+    )

@@ -1,0 +1,68 @@
+"""What the fold asks of its shell: to write something, or for the rules of a revision."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+from services.contracts.time import Micros
+
+Records = list[tuple[bytes | None, bytes]]
+"""(key, value) pairs."""
+
+
+@dataclass(slots=True)
+class Flush:
+    """What a stretch of one partition's log led to: to be written in this order.
+
+    First commands, decisions, profiles and letters, then `states`, then `meta`, then, if it is
+    the batch's `last`, the offset. Each step needs the one before acknowledged.
+    """
+
+    commands: Records
+    decisions: Records
+    profiles: Records
+    letters: Records
+    states: Records
+    meta: bytes | None
+    last: bool
+    origins: list[Micros]
+    """`origin_received_at` of each command."""
+    events: dict[str, int]
+    """Events by outcome."""
+    decided: dict[str, int] = field(default_factory=dict)
+    capped: dict[str, int] = field(default_factory=dict)
+    lettered: "Counter[str]" = field(default_factory=Counter)
+
+    @property
+    def has_outputs(self) -> bool:
+        """Whether anything has to be acknowledged before the states."""
+        return bool(self.commands or self.decisions or self.profiles or self.letters)
+
+
+@dataclass(frozen=True, slots=True)
+class NeedRules:
+    """The fold cannot go on without the rules of this revision.
+
+    `required`: they are in force already, and there is nothing to fall back on.
+    """
+
+    revision: int
+    required: bool
+
+
+@dataclass(frozen=True, slots=True)
+class InForce:
+    """The answer: compiled rules."""
+
+    rules: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Unavailable:
+    """The answer: they cannot be had; the marker is a dead letter with this reason."""
+
+    code: str
+    reason: str
+
+
+Answer = InForce | Unavailable

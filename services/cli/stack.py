@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Final, Self
 
 import msgspec
+from sqlalchemy.engine import make_url
 
 from services.cli.migrations import migrate_all
 from services.contracts.errors import CuestreamError
@@ -118,6 +119,11 @@ class Stack:
     def triggers_url(self) -> str:
         """Metrics and health of the first worker."""
         return self.triggers_urls[0]
+
+    @property
+    def database_address(self) -> str:
+        """Where the database is, without its password."""
+        return make_url(self.database_url).render_as_string(hide_password=True)
 
     @property
     def volatile(self) -> bool:

@@ -55,6 +55,10 @@ class Housekeeping:
         self.problem: str | None = "not asked yet"
         self.backlog = 0
 
+    def recorded(self, number: int) -> None:
+        """So many sends have come in since the last count."""
+        self.backlog += number
+
     async def run(self, stop: asyncio.Event) -> None:
         """Look after things until `stop`; a database that is away is tried again next time."""
         while not stop.is_set():

@@ -1,8 +1,8 @@
 """Reads `commands` into the ledger. An offset is committed once its command is durable there."""
 
 import asyncio
-from collections.abc import Callable, Mapping
-from typing import Any, Final
+from collections.abc import Mapping
+from typing import Any, Final, Protocol
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import CommitFailedError, IllegalStateError
@@ -25,10 +25,20 @@ POLL_MS: Final = 200
 _log = get_logger(__name__)
 
 
+class Backlog(Protocol):
+    """Knows how many sends are open, between counts by being told."""
+
+    backlog: int
+
+    def recorded(self, number: int) -> None:
+        """So many are new."""
+
+
 class Intake:
     """Never waits for a channel: what cannot be sent now waits in the ledger.
 
-    While `backlog()` is above `backlog_max`, nothing is read and the rest waits in Kafka.
+    While `backlog.backlog` is at `backlog_max`, nothing is read and the rest waits in Kafka;
+    the ledger's open sends exceed it by at most one batch a process.
     """
 
     def __init__(
@@ -42,7 +52,7 @@ class Intake:
         metrics: Metrics,
         intake_max: int,
         backlog_max: int,
-        backlog: Callable[[], int],
+        backlog: Backlog,
     ) -> None:
         self._consumer = consumer
         self._producer = producer
@@ -73,7 +83,7 @@ class Intake:
     def _hold_or_go_on(self) -> None:
         # Paused, not left alone: a consumer that is not polled would lose its partitions.
         partitions = self._consumer.assignment()
-        if self._backlog() >= self._backlog_max:
+        if self._backlog.backlog >= self._backlog_max:
             self._consumer.pause(*partitions)
         else:
             self._consumer.resume(*(self._consumer.paused() & partitions))
@@ -107,6 +117,7 @@ class Intake:
         made = await until_done(
             "record", lambda: self._ledger.record(list(sends.values())), self._on_retry
         )
+        self._backlog.recorded(len(made))
         for queue in {sends[send_id].queue for send_id in made}:
             self._lanes[queue].wake()
 

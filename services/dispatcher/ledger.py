@@ -183,7 +183,7 @@ WHERE s.send_id = g.send_id AND s.state = g.state
 """)
 
 _ADOPT: Final = text("""
-UPDATE dispatcher.sends SET queue = :nobody
+UPDATE dispatcher.sends SET queue = :nobody, next_attempt_at = dispatcher.now_micros()
 WHERE state = 'pending' AND queue <> ALL(CAST(:served AS text[]))
 """)
 

@@ -107,7 +107,7 @@ class Dispatcher:
             metrics=metrics,
             intake_max=settings.dispatcher_intake_max,
             backlog_max=settings.dispatcher_backlog_max,
-            backlog=lambda: self.housekeeping.backlog,
+            backlog=self.housekeeping,
         )
         self._on_retry = _retries(metrics)
 

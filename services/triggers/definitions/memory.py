@@ -154,20 +154,19 @@ class _Desk:
 
     async def next(self) -> Work | None:
         carried = self._tables.carried
-        if carried < len(self._tables.revisions):
-            return self._work(carried + 1, (carried + 1,), self._tables.revisions[carried][1])
-        if not self._tables.wishes:
-            return None
         if not carried:
             self._tables.wishes.clear()
+        if self._tables.wishes:
+            newest = {
+                (record.kind, record.id): record
+                for _, records in self._tables.revisions[:carried]
+                for record in records
+            }
+            records = tuple(newest[key] for key in sorted(newest))
+            return self._work(carried, tuple(self._tables.wishes), records)
+        if carried == len(self._tables.revisions):
             return None
-        newest = {
-            (record.kind, record.id): record
-            for _, records in self._tables.revisions[:carried]
-            for record in records
-        }
-        records = tuple(newest[key] for key in sorted(newest))
-        return self._work(carried, tuple(self._tables.wishes), records)
+        return self._work(carried + 1, (carried + 1,), self._tables.revisions[carried][1])
 
     def _work(
         self, revision: int, ids: tuple[int, ...], records: tuple[DefinitionRecord, ...]

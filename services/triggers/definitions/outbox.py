@@ -28,8 +28,11 @@ class Desk(Protocol):
     """
 
     async def next(self) -> Work | None:
-        """The oldest revision not carried yet; when there is none, an announcement if one
-        was asked for; else None.
+        """An announcement, if one was asked for, of what is in force at the newest revision
+        carried; else the oldest revision not carried yet; else None.
+
+        The announcement comes first: on a log that lost everything, a revision's own records
+        alone would look like all there is.
         """
 
     async def done(self, work: Work) -> None:
@@ -40,7 +43,9 @@ class Outbox(Protocol):
     """What the relay needs of the database."""
 
     async def ask_for_announcement(self) -> None:
-        """Have whoever carries the outbox write everything in force once more."""
+        """Have whoever carries the outbox write everything in force once more; before anything
+        was carried it means nothing.
+        """
 
     def leading(self) -> AbstractAsyncContextManager[Desk]:
         """Wait until nobody else carries the outbox, then carry it until left."""

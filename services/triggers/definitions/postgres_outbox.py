@@ -85,23 +85,22 @@ class _Desk:
                 await self._connection.execute(
                     select(_o.c.id, _o.c.revision)
                     .where(_o.c.done_at.is_(None))
-                    .order_by(_o.c.revision.nulls_last(), _o.c.id)
+                    .order_by(_o.c.revision, _o.c.id)
                 )
             ).all()
-            if not pending:
-                return None
-            oldest = pending[0]
-            if oldest.revision is not None:
-                return await self._work(oldest.revision, ids=(oldest.id,), announcement=False)
             # Exactly the wishes seen here: one made while this is carried is carried again.
-            ids = tuple(row.id for row in pending)
-            newest = await self._connection.scalar(
-                select(func.max(_o.c.revision)).where(_o.c.done_at.is_not(None))
-            )
-            if newest is None:
-                await self._finish(ids)
+            wishes = tuple(row.id for row in pending if row.revision is None)
+            if wishes:
+                newest = await self._connection.scalar(
+                    select(func.max(_o.c.revision)).where(_o.c.done_at.is_not(None))
+                )
+                if newest is not None:
+                    return await self._work(newest, ids=wishes, announcement=True)
+                await self._finish(wishes)
+            waiting = [row for row in pending if row.revision is not None]
+            if not waiting:
                 return None
-            return await self._work(newest, ids=ids, announcement=True)
+            return await self._work(waiting[0].revision, ids=(waiting[0].id,), announcement=False)
 
     async def done(self, work: Work) -> None:
         with transient_errors():

@@ -1,16 +1,19 @@
 # One environment for everything, made from the hash-pinned locks; nothing is read from outside them.
-PYTHON ?= python3
+PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3; do $$python -c \
+	'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null \
+	&& echo $$python && break; done)
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 .DEFAULT_GOAL := help
-.PHONY: help demo up check test integration kafka format lock
+.PHONY: help demo up check test integration kafka docs format lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
 $(VENV)/.run: requirements/run.lock pyproject.toml
 	@echo "making $(VENV) from requirements/run.lock"
+	@test -x $(BIN)/python || test -n "$(PYTHON)" || { echo "Python 3.11 to 3.13 is needed" >&2; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(PIP) install --require-hashes -r requirements/run.lock
 	@$(PIP) install --no-deps --no-build-isolation -e .
@@ -43,9 +46,17 @@ integration: $(VENV)/.dev ## the suite against a real Apache Kafka and PostgreSQ
 kafka: ## run a real Apache Kafka here in the foreground (Java 17 and Maven); Ctrl-C stops it
 	@$(PYTHON) deploy/kafka-local/kafka.py run $(ARGS)
 
+docs: $(VENV)/.run ## write the pages that come from code
+	@$(BIN)/python docs/generate.py
+
 format: $(VENV)/.dev ## apply formatting and safe fixes
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
 lock: $(VENV)/.dev ## compile the lock files again from pyproject.toml
 	@$(BIN)/python requirements/lock.py
+
+clean: ## remove everything that make and the tools have made
+	@rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis \
+		.import_linter_cache deploy/kafka-local/libs
+	@find services tests deploy docs -name __pycache__ -prune -exec rm -rf {} +

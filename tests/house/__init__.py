@@ -1,0 +1,1 @@
+"""The house style, as far as a test can see it."""

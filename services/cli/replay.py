@@ -104,10 +104,13 @@ class Sender:
         lanes: list[list[Line]] = [[] for _ in range(self.lanes)]
         for line in lines:
             lanes[lane_of(line, self.lanes)].append(line)
-        async with asyncio.TaskGroup() as group:
-            for lane in lanes:
-                if lane:
-                    group.create_task(self._send_lane(lane, progress))
+        try:
+            async with asyncio.TaskGroup() as group:
+                for lane in lanes:
+                    if lane:
+                        group.create_task(self._send_lane(lane, progress))
+        except ExceptionGroup as failures:
+            raise failures.exceptions[0] from failures
 
     async def _send_lane(self, lines: list[Line], progress: Callable[[int], None]) -> None:
         for start in range(0, len(lines), BATCH_EVENTS_MAX):
@@ -126,7 +129,7 @@ class Sender:
                 answer = await self._client.post(self._url, content=body, headers=headers)
             except httpx.HTTPError as error:
                 raise ReplayError(f"ingest at {self._url}: {error!r}") from error
-            if answer.status_code == 200:
+            if answer.status_code == 200 or _all_refused(answer):
                 return
             if answer.status_code not in (429, 503) or attempt == ATTEMPTS_MAX:
                 raise ReplayError(f"ingest answered {answer.status_code}: {answer.text[:500]}")
@@ -135,6 +138,17 @@ class Sender:
     async def close(self) -> None:
         """Close the connections."""
         await self._client.aclose()
+
+
+def _all_refused(answer: httpx.Response) -> bool:
+    # A batch of nothing but lines without customer: each has had its verdict.
+    if answer.status_code != 400:
+        return False
+    try:
+        body = answer.json()
+    except ValueError:
+        return False
+    return isinstance(body, dict) and body.get("code") == "all_refused"
 
 
 def _retry_seconds(retry_after: str | None, attempt: int) -> float:

@@ -29,6 +29,7 @@ from services.triggers.worker.reading import (
     INDEX_BITS,
     META_KEY,
     MILLIS,
+    PACK_INDEX_MAX,
     PartitionMeta,
     Record,
     decode_meta,
@@ -84,6 +85,7 @@ class PartitionFold:
         self._replayed = 0
         self._records: Sequence[Record] = ()
         self._failed: set[tuple[int, str]] = set()
+        self._flushed = -1
         self.recovered()
 
     def recovered(self) -> None:
@@ -116,6 +118,7 @@ class PartitionFold:
         that stored states cannot be read: the caller stops without committing.
         """
         self._records = records
+        self._flushed = -1
         if self._rules is None:
             answer = yield NeedRules(self.meta.revision, required=True)
             assert isinstance(answer, InForce)
@@ -150,8 +153,8 @@ class PartitionFold:
             except Malformed as error:
                 self._letters.add(record, error)
             if len(self._at_hand) >= at_hand_max:
-                yield self._flush()
-        yield self._flush(last=True)
+                yield self._flush(position_of(record, PACK_INDEX_MAX))
+        yield self._flush(position_of(records[-1], PACK_INDEX_MAX), last=True)
 
     # One thing that happened to one person.
 
@@ -243,11 +246,11 @@ class PartitionFold:
             try:
                 self._engine.wake(state, self._rules, max(state.now, tick.at), self._out)
             except Exception as error:  # noqa: BLE001  (the worker's boundary around the engine)
-                # Not armed again, or it would fail every second; the next event does that.
-                self._roll_back(person, position, error)
+                # Left asleep until something happens to them, or it would fail every second.
+                self._roll_back(person, position, error).wake_at = None
                 self._letters.add(record, _engine_error(error), key=person.encode())
             if len(self._at_hand) >= FLUSH_PEOPLE_MAX:
-                yield self._flush()
+                yield self._flush(position)
 
     def _marker(self, record: Record) -> Steps:
         marker = decode_marker(value_of(record))
@@ -255,7 +258,7 @@ class PartitionFold:
             return  # a replay, or one published again
         # What was decided under the old rules has to be durable before the new are in force:
         # a restart in between would decide it again, under those.
-        yield self._flush()
+        yield self._flush(position_of(record))
         answer = yield NeedRules(marker.revision, required=False)
         assert answer is not None
         if isinstance(answer, Unavailable):
@@ -266,7 +269,7 @@ class PartitionFold:
 
     # Failure and the end of a stretch.
 
-    def _roll_back(self, person: str, position: int, error: Exception) -> None:
+    def _roll_back(self, person: str, position: int, error: Exception) -> Any:
         """Undo a failed call: the person as before, outputs of the failed call gone."""
         # The message may carry values of the event, its place in the code does not.
         frame = traceback.extract_tb(error.__traceback__)[-1]
@@ -287,6 +290,7 @@ class PartitionFold:
             self._engine,
             self._rules,
             again,
+            after=max(state.applied, self._flushed),
             upto=position,
             failed=self._failed,
             replay=self._replay,
@@ -297,13 +301,15 @@ class PartitionFold:
         if state.applied >= 0:
             state.applied = position
         self._at_hand[person] = state
+        return state
 
     def _stored_state(self, person: str) -> Any:
         self.states.forget_live(person)
         state = self.states.get(person)
         return self._engine.new_state(person) if state is None else state
 
-    def _flush(self, *, last: bool = False) -> Flush:
+    def _flush(self, upto: int, *, last: bool = False) -> Flush:
+        """Everything at positions up to `upto` has been folded: hand over what came of it."""
         at_hand, self._at_hand = self._at_hand, {}
         states: list[tuple[bytes | None, bytes]] = []
         for person, data, state in self._flushes.encoded(at_hand, self.states.stored):
@@ -326,6 +332,7 @@ class PartitionFold:
         if flush.meta is not None:
             self.states.stored[META_KEY] = flush.meta
         self._replayed = 0
+        self._flushed = upto
         self._failed.clear()
         self._out = self._engine.outputs(self._partition)
         return flush
@@ -339,7 +346,7 @@ class PartitionFold:
             self._records,
             person,
             self._engine,
-            after=stored.applied,
+            after=max(stored.applied, self._flushed),
             upto=applied + 1,
             replay=self._replay,
         ):

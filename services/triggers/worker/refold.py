@@ -62,20 +62,25 @@ def refold(
     rules: Any,
     out: Any,
     *,
+    after: int,
     upto: int,
     failed: Container[tuple[int, str]],
     replay: bool,
 ) -> None:
-    """Bring a state that was decoded again to the point before `upto`, under the same rules.
+    """Bring a state that was decoded again from `after` to the point before `upto`.
 
-    All of it was folded once without an error, but for `failed` (position, person), which is
-    left out, and what was `Malformed`, which is skipped as it was then.
+    Nothing in between was folded under other rules, and all of it without an error, but for
+    `failed` (position, person), which is left out, and what was `Malformed`, which is skipped
+    as it was then.
     """
     for _, _, position, act, thing, at in happenings(
-        records, state.person, engine, after=state.applied, upto=upto, replay=replay
+        records, state.person, engine, after=after, upto=upto, replay=replay
     ):
         if (position, state.person) in failed:
-            state.applied = position
+            if state.applied >= 0:
+                state.applied = position
+            if act is None:
+                state.wake_at = None
             continue
         now = max(state.now, at)
         before = state.applied

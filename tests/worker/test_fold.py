@@ -1,0 +1,369 @@
+"""The fold of one partition, with a log in memory and a stand-in for the engine."""
+
+import pytest
+
+from services.contracts.codec import encode_json
+from services.contracts.control import Tick
+from services.contracts.time import HOUR, SECOND
+from services.contracts.topics import KIND_MARKER, KIND_PACK, KIND_TICK
+from services.triggers.worker import fold as fold_module
+from services.triggers.worker.reading import META_KEY, decode_meta
+from services.triggers.worker.values import Unavailable
+from tests.worker.driver import Log, Partition, Row, people
+
+ANN, BOB, CAY = people(3)
+
+
+def codes(partition: Partition) -> list[str]:
+    return [letter.code for letter in partition.letters]
+
+
+def test_single_records_and_packs_reach_the_same_people() -> None:
+    log, partition = Log(), Partition()
+    log.event(ANN)
+    log.pack((ANN, "note"), (BOB, "send"))
+    partition.take(log.rows)
+    assert partition.states[ANN].notes == ["m0@0", "m1.0@0"]
+    assert [command.person for command in partition.commands] == [BOB]
+    assert partition.states[BOB].applied == 1 << 16 | 1
+    assert partition.count("applied") == 3
+
+
+def test_only_people_whose_state_changed_are_written() -> None:
+    log, partition = Log(), Partition()
+    log.event(ANN)
+    log.event(BOB)
+    partition.take(log.rows)
+    log.event(ANN)
+    partition.take(log.rows[2:])
+    assert [key for key, _ in partition.flushes[-1].states] == [ANN.encode()]
+
+
+def test_now_of_a_person_never_goes_back() -> None:
+    log, partition = Log(), Partition()
+    log.event(ANN)
+    log.event(ANN)
+    log.rows[1].timestamp = log.rows[0].timestamp - 5_000
+    partition.take(log.rows)
+    assert partition.states[ANN].now == log.rows[0].timestamp * 1000
+
+
+def test_replayed_records_are_skipped_and_counted() -> None:
+    log, partition = Log(), Partition()
+    log.event(ANN, "send")
+    log.pack((ANN, "note"), (ANN, "note"))
+    partition.take(log.rows)
+    partition.restart()
+    partition.take(log.rows)
+    assert partition.count("replayed") == 3
+    assert len(partition.commands) == 1
+    assert partition.flushes[-1].states == []
+
+
+def test_a_poisoned_record_becomes_a_dead_letter_and_the_rest_goes_on() -> None:
+    log, partition = Log(), Partition()
+    log.event(ANN)
+    log.raw(b"{not json", b"k")
+    log.raw(b"\xff\xfe", b"k", KIND_PACK)
+    log.raw(None, b"k")
+    log.raw(b"{}", b"k", b"pack/2")
+    log.raw(b"{}", b"k", b"riddle/1")
+    log.raw(b'{"v":2,"at":1}', None, KIND_TICK)
+    log.raw(b"[]", None, KIND_MARKER)
+    log.event(ANN)
+    partition.take(log.rows)
+    assert codes(partition) == [
+        "bad_json",
+        "bad_pack",
+        "empty_record",
+        "newer_schema",
+        "unknown_kind",
+        "newer_schema",
+        "bad_marker",
+    ]
+    assert partition.letters[0].value == b"{not json"
+    assert partition.letters[0].offset == 1
+    assert partition.states[ANN].notes == ["m0@0", "m8@0"]
+    assert partition.committed == 9
+
+
+def test_a_refused_event_of_a_pack_is_a_dead_letter_by_itself() -> None:
+    log, partition = Log(), Partition()
+    log.pack((ANN, "note"), (BOB, "refuse"), (ANN, "note"))
+    partition.take(log.rows)
+    assert [(letter.code, letter.index) for letter in partition.letters] == [("refused", 1)]
+    assert b"refuse" in (partition.letters[0].value or b"")
+    assert len(partition.states[ANN].notes) == 2
+    assert BOB not in partition.states
+
+
+def test_an_event_under_another_key_or_in_another_partition_is_refused() -> None:
+    log, partition = Log(), Partition()
+    stranger = people(1, partition=1)[0]
+    log.event(ANN, key=BOB)
+    log.event(stranger)
+    log.pack((stranger, "note"))
+    log.delivery(stranger)
+    log.raw(log.rows[0].value, None)
+    partition.take(log.rows)
+    assert codes(partition) == [
+        "wrong_key",
+        "wrong_partition",
+        "wrong_partition",
+        "wrong_partition",
+        "wrong_key",
+    ]
+    assert partition.states == {}
+
+
+def test_the_key_is_checked_for_known_people_too() -> None:
+    log, partition = Log(), Partition()
+    log.event(ANN)
+    partition.take(log.rows)
+    log.event(ANN, key=BOB)
+    partition.take(log.rows[1:])
+    assert codes(partition) == ["wrong_key"]
+
+
+def test_nobody_can_write_to_the_partitions_own_entry() -> None:
+    log, partition = Log(), Partition()
+    log.pack((META_KEY, "note"))
+    log.delivery(META_KEY)
+    log.marker(3)
+    log.pack((META_KEY, "note"))
+    partition.take(log.rows)
+    assert codes(partition) == ["bad_person"] * 3
+    assert decode_meta(partition.stored[META_KEY]).revision == 3
+
+
+def test_a_failing_engine_costs_the_event_and_nothing_else_of_its_person() -> None:
+    log, partition = Log(), Partition()
+    log.event(ANN, "send")
+    log.event(BOB, "note")
+    log.event(ANN, "boom")
+    log.event(ANN, "send")
+    log.pack((ANN, "note"), (ANN, "boom"), (ANN, "send"))
+    partition.take(log.rows)
+    assert partition.states[ANN].notes == ["m0@0", "m3@0", "m4.0@0", "m4.2@0"]
+    assert [command.event_id for command in partition.commands] == ["m0", "m3", "m4.2"]
+    assert [(letter.code, letter.offset, letter.index) for letter in partition.letters] == [
+        ("engine_error", 2, None),
+        ("engine_error", 4, 1),
+    ]
+    assert "secret" not in partition.letters[0].reason
+    assert partition.count("applied") == 5
+
+
+def test_a_failing_engine_rolls_back_to_what_the_last_batch_left() -> None:
+    log, partition = Log(), Partition()
+    log.event(ANN, "send")
+    partition.take(log.rows)
+    log.event(ANN, "note")
+    log.event(ANN, "boom")
+    log.event(ANN, "note")
+    partition.take(log.rows[1:])
+    assert partition.states[ANN].notes == ["m0@0", "m1@0", "m3@0"]
+    assert len(partition.commands) == 1
+
+
+def test_somebody_whose_only_event_fails_does_not_come_into_being() -> None:
+    log, partition = Log(), Partition()
+    log.event(ANN, "boom")
+    log.event(BOB, "refuse")
+    partition.take(log.rows)
+    assert partition.states == {}
+
+
+def test_a_failed_event_is_not_folded_again_in_a_replay() -> None:
+    log, partition = Log(), Partition()
+    log.event(ANN, "note")
+    log.event(ANN, "boom")
+    partition.take(log.rows)
+    partition.restart()
+    partition.take(log.rows)
+    assert len(partition.letters) == 1
+    assert partition.count("replayed") == 2
+
+
+def test_a_state_too_large_to_write_is_undone_and_its_events_kept_as_letters() -> None:
+    log, partition = Log(), Partition()
+    log.event(ANN, "note")
+    partition.take(log.rows)
+    log.event(ANN, "send")
+    log.event(ANN, "grow")
+    log.event(BOB, "send")
+    partition.take(log.rows[1:])
+    assert codes(partition) == ["state_too_large", "state_too_large"]
+    assert partition.states[ANN].notes == ["m0@0"]
+    assert [command.person for command in partition.commands] == [BOB]
+    log.event(ANN, "note")
+    partition.take(log.rows[4:])
+    assert partition.states[ANN].notes == ["m0@0", "m4@0"]
+
+
+def test_an_output_too_large_to_write_becomes_a_dead_letter() -> None:
+    log, partition = Log(), Partition()
+    log.event(ANN, "shout")
+    partition.take(log.rows)
+    assert codes(partition) == ["output_too_large"]
+    assert partition.letters[0].key == ANN.encode()
+    assert partition.states[ANN].notes == ["m0@0"]
+
+
+def test_a_delivery_reaches_its_person() -> None:
+    log, partition = Log(), Partition()
+    log.event(ANN, "send")
+    log.delivery(ANN, "s9")
+    partition.take(log.rows)
+    assert partition.states[ANN].notes == ["m0@0", "accepted:s9"]
+
+
+def test_a_tick_wakes_whoever_is_due_in_order_of_time_and_name() -> None:
+    log, partition = Log(), Partition()
+    log.event(CAY, "timer", wait=3 * SECOND)
+    log.event(ANN, "timer", wait=4 * SECOND)
+    log.event(BOB, "timer", wait=HOUR)
+    log.event(ANN, "timer", wait=2 * SECOND)
+    log.tick()
+    partition.take(log.rows)
+    assert [command.person for command in partition.commands] == [CAY]
+    log.tick()
+    partition.take(log.rows[5:])
+    assert [command.person for command in partition.commands] == [CAY, ANN]
+    assert partition.states[ANN].now == log.rows[5].timestamp * 1000
+    assert len(partition.fold.timers) == 1
+
+
+def test_timers_survive_a_restart() -> None:
+    log, partition = Log(), Partition()
+    log.event(ANN, "timer", wait=SECOND)
+    partition.take(log.rows)
+    partition.restart()
+    log.tick()
+    partition.take(log.rows[1:])
+    assert [command.person for command in partition.commands] == [ANN]
+    assert partition.states[ANN].wake_at is None
+
+
+def test_a_replayed_tick_wakes_nobody_again() -> None:
+    log, partition = Log(), Partition()
+    log.event(ANN, "timer", wait=SECOND)
+    log.tick()
+    log.event(ANN, "timer", wait=-HOUR)
+    partition.take(log.rows)
+    partition.restart()
+    partition.take(log.rows)
+    assert len(partition.commands) == 1
+    assert len(partition.fold.timers) == 1
+    log.tick()
+    partition.take(log.rows[3:])
+    assert len(partition.commands) == 2
+
+
+def test_a_failure_on_waking_undoes_it_and_is_told_with_the_person() -> None:
+    log, partition = Log(), Partition()
+    log.event(ANN, "late_boom", wait=SECOND)
+    log.event(BOB, "timer", wait=SECOND)
+    log.tick()
+    log.tick()
+    partition.take(log.rows)
+    assert [command.person for command in partition.commands] == [BOB]
+    assert [(letter.code, letter.key) for letter in partition.letters] == [
+        ("engine_error", ANN.encode())
+    ]
+    assert partition.states[ANN].notes == ["m0@0"]
+    log.event(ANN, "timer", wait=0)
+    log.tick()
+    partition.take(log.rows[4:])
+    assert [command.person for command in partition.commands] == [BOB, ANN]
+
+
+def test_a_tick_far_ahead_of_its_record_moves_nobodys_clock() -> None:
+    log, partition = Log(), Partition()
+    log.event(ANN, "timer", wait=HOUR)
+    log.raw(encode_json(Tick(at=log.now + 2 * HOUR)), kind=KIND_TICK)
+    partition.take(log.rows)
+    assert codes(partition) == ["tick_in_future"]
+    assert partition.commands == []
+    history = Partition(replay=True)
+    log.rows[0] = replayed_timer(log.rows[0])
+    history.take(log.rows)
+    assert [command.person for command in history.commands] == [ANN]
+
+
+def replayed_timer(row: Row) -> Row:
+    value = (row.value or b"").replace(b"{", b'{"timestamp":"2027-01-15T08:00:00Z",', 1)
+    return Row(offset=row.offset, key=row.key, value=value)
+
+
+def test_a_tick_that_wakes_many_is_written_in_stretches(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fold_module, "FLUSH_PEOPLE_MAX", 10)
+    log, partition = Log(), Partition()
+    many = people(35)
+    log.pack(*((person, "timer") for person in many))
+    log.rows[0].timestamp -= 10_000
+    log.tick()
+    partition.take(log.rows)
+    assert sorted(command.person for command in partition.commands) == sorted(many)
+    assert max(len(flush.states) for flush in partition.flushes[1:]) <= 10
+    assert [flush.last for flush in partition.flushes].count(True) == 1
+
+
+def test_rules_change_at_the_markers_offset() -> None:
+    log, partition = Log(), Partition()
+    log.event(ANN)
+    log.marker(5)
+    log.event(ANN)
+    log.event(BOB)
+    partition.take(log.rows)
+    assert partition.states[ANN].notes == ["m0@0", "m2@5"]
+    assert partition.states[BOB].notes == ["m3@5"]
+    assert [need.revision for need in partition.asked] == [0, 5]
+    assert decode_meta(partition.stored[META_KEY]).revision == 5
+
+
+def test_what_was_decided_before_a_marker_is_written_before_it_is_in_force() -> None:
+    log, partition = Log(), Partition()
+    log.event(ANN, "send")
+    log.marker(5)
+    log.event(BOB, "send")
+    partition.take(log.rows)
+    first, second = partition.flushes
+    assert [key for key, _ in first.states] == [ANN.encode()]
+    assert first.meta is None
+    assert second.meta is not None
+
+
+def test_an_older_or_repeated_marker_changes_nothing() -> None:
+    log, partition = Log(), Partition()
+    log.marker(5)
+    log.marker(4)
+    log.marker(5)
+    log.event(ANN)
+    partition.take(log.rows)
+    assert partition.states[ANN].notes == ["m3@5"]
+    assert [need.revision for need in partition.asked] == [0, 5]
+
+
+def test_refused_definitions_leave_the_previous_ones_in_force() -> None:
+    log, partition = Log(), Partition()
+    partition.answers[6] = Unavailable("definitions_refused", "triggers.x: wrong")
+    log.marker(5)
+    log.marker(6)
+    log.event(ANN)
+    partition.take(log.rows)
+    assert codes(partition) == ["definitions_refused"]
+    assert partition.letters[0].reason == "triggers.x: wrong"
+    assert partition.states[ANN].notes == ["m2@5"]
+    assert decode_meta(partition.stored[META_KEY]).revision == 5
+
+
+def test_a_restart_takes_up_the_revision_in_force() -> None:
+    log, partition = Log(), Partition()
+    log.marker(5)
+    partition.take(log.rows)
+    partition.restart()
+    log.event(ANN)
+    partition.take(log.rows[1:])
+    assert partition.asked[-1].required
+    assert partition.states[ANN].notes == ["m1@5"]

@@ -22,3 +22,17 @@ def wait_until(condition: Callable[[], bool], what: str, timeout_seconds: float 
     while not condition():
         assert time.monotonic() < deadline, f"waited {timeout_seconds} s for {what}"
         time.sleep(POLL_SECONDS)
+
+
+def children(pid: int) -> list[int]:
+    """Processes whose parent it is (Linux)."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                stat = (entry / "stat").read_text()
+            except (FileNotFoundError, ProcessLookupError):
+                continue
+            if int(stat.rpartition(")")[2].split()[1]) == pid:
+                found.append(int(entry.name))
+    return found

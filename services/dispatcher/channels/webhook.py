@@ -27,6 +27,7 @@ from services.dispatcher.channels.port import (
 
 TRANSIENT_STATUSES: Final = frozenset({408, 425, 429})
 RESPONSE_BYTES_MAX: Final = 64 * 1024
+DRAIN_SECONDS_MAX: Final = 0.1
 RESOLVED_SECONDS_MAX: Final = 30.0
 
 _encode: Final = msgspec.json.Encoder().encode
@@ -177,12 +178,9 @@ class WebhookChannel:
             headers=headers,
             extensions={"sni_hostname": self._url.host},
         ) as response:
-            read = 0
-            async for chunk in response.aiter_raw():
-                read += len(chunk)
-                if read > RESPONSE_BYTES_MAX:
-                    break
-            return self._outcome(response)
+            outcome = self._outcome(response)
+            await _drain(response)
+            return outcome
 
     def _outcome(self, response: httpx.Response) -> Outcome:
         status = response.status_code
@@ -192,6 +190,19 @@ class WebhookChannel:
             asked = retry_after_seconds(response.headers.get("retry-after"), self._now())
             return Delayed(reason=f"status {status}", retry_after_seconds=asked)
         return Refused(reason=f"status {status}")
+
+
+async def _drain(response: httpx.Response) -> None:
+    """Read what is left, so that the connection can serve again; the status stands already."""
+    read = 0
+    try:
+        async with asyncio.timeout(DRAIN_SECONDS_MAX):
+            async for chunk in response.aiter_raw():
+                read += len(chunk)
+                if read > RESPONSE_BYTES_MAX:
+                    return
+    except (httpx.RequestError, TimeoutError):
+        return
 
 
 def _payload(message: Message) -> dict[str, object]:

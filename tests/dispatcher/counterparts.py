@@ -1,0 +1,239 @@
+"""What stands at the other end of a channel in tests: a file, an HTTP server, a mail server.
+
+All of them are real: sockets on the loopback, a file on the disk.
+"""
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from email import message_from_bytes
+from email.message import Message as Mail
+from pathlib import Path
+from typing import Any, ClassVar, Literal, Protocol
+
+import msgspec
+from aiosmtpd.smtp import SMTP, Envelope, Session
+
+from services.dispatcher.channels.log import LogChannel
+from services.dispatcher.channels.mail import MailChannel
+from services.dispatcher.channels.port import Channel
+from services.dispatcher.channels.webhook import WebhookChannel
+
+Mood = Literal["accept", "busy", "refuse", "silent"]
+KEY = b"k" * 32
+TIMEOUT_SECONDS = 0.3
+
+
+class Counterpart(Protocol):
+    """One channel with its other end."""
+
+    channel: Channel
+    moods: frozenset[Mood]
+
+    def be(self, mood: Mood) -> None:
+        """Answer like this from now on; only one of `moods`."""
+
+    def received(self) -> list[str]:
+        """The send ids that arrived and were accepted, in order."""
+
+
+class LogEnd:
+    """The file of the log channel; busy is a folder where a file should be."""
+
+    moods: frozenset[Mood] = frozenset({"accept", "busy"})
+
+    def __init__(self, folder: Path) -> None:
+        self._file = folder / "sends.jsonl"
+        self.channel: Channel = LogChannel(self._file)
+
+    def be(self, mood: Mood) -> None:
+        if mood == "busy":
+            self._file.mkdir()
+        elif self._file.is_dir():
+            self._file.rmdir()
+
+    def received(self) -> list[str]:
+        lines = self._file.read_bytes().splitlines() if self._file.is_file() else []
+        return [msgspec.json.decode(line)["send_id"] for line in lines]
+
+
+class Request(msgspec.Struct):
+    """One HTTP request as it came over the wire; header names in lower case."""
+
+    target: str
+    headers: dict[str, str]
+    body: bytes
+
+
+class HttpEnd:
+    """An HTTP/1.1 server that answers as it is told and keeps every request."""
+
+    moods: frozenset[Mood] = frozenset({"accept", "busy", "refuse", "silent"})
+    statuses: ClassVar[dict[Mood, str]] = {
+        "accept": "204 No Content",
+        "busy": "503 Busy",
+        "refuse": "410 Gone",
+    }  # fmt: skip
+
+    def __init__(self) -> None:
+        self.channel: Channel
+        self.requests: list[Request] = []
+        self.status: str | None = self.statuses["accept"]
+        self.headers: dict[str, str] = {}
+        self.body = b""
+        self.claimed_length: int | None = None
+        self.url = ""
+        self._accepted: list[str] = []
+        self._writers: set[asyncio.StreamWriter] = set()
+
+    def be(self, mood: Mood) -> None:
+        self.status = self.statuses.get(mood)
+
+    def received(self) -> list[str]:
+        return self._accepted
+
+    async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """One connection."""
+        self._writers.add(writer)
+        try:
+            while (head := await reader.readuntil(b"\r\n\r\n")) != b"":
+                await self._answer(head, reader, writer)
+        except (asyncio.IncompleteReadError, ConnectionError):
+            pass  # the client has gone
+        finally:
+            self._writers.discard(writer)
+            writer.close()
+
+    async def _answer(
+        self, head: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        first, *lines = head.decode("latin-1").split("\r\n")
+        pairs = (line.split(": ", 1) for line in lines if line)
+        headers = {name.lower(): value for name, value in pairs}
+        body = await reader.readexactly(int(headers["content-length"]))
+        self.requests.append(Request(target=first.split()[1], headers=headers, body=body))
+        if self.status is None:
+            await asyncio.Event().wait()
+        status = self.status or ""
+        if status.startswith("2"):
+            self._accepted.append(headers["webhook-id"])
+        extra = "".join(f"{name}: {value}\r\n" for name, value in self.headers.items())
+        size = len(self.body) if self.claimed_length is None else self.claimed_length
+        length = f"content-length: {size}\r\n" if status[:3] != "204" else ""
+        writer.write(f"HTTP/1.1 {status}\r\n{length}{extra}\r\n".encode() + self.body)
+        await writer.drain()
+
+
+@asynccontextmanager
+async def http_end(**changes: Any) -> AsyncIterator[HttpEnd]:
+    """A webhook channel and its server; `changes` go to the channel."""
+    end = HttpEnd()
+    connections: set[asyncio.Task[None]] = set()
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        connections.add(task)
+        await end.handle(reader, writer)
+
+    server = await asyncio.start_server(handle, "127.0.0.1", 0)
+    end.url = f"http://localhost:{server.sockets[0].getsockname()[1]}/hooks?shop=1"
+    values: dict[str, Any] = {
+        "url": end.url,
+        "key": KEY,
+        "timeout_seconds": TIMEOUT_SECONDS,
+        "private_allowed": True,
+        "connections_max": 20,
+    }
+    end.channel = WebhookChannel(**(values | changes))
+    try:
+        yield end
+    finally:
+        await end.channel.close()
+        server.close()
+        for task in connections:
+            task.cancel()
+        await asyncio.gather(*connections, return_exceptions=True)
+
+
+class MailEnd:
+    """An SMTP server that answers as it is told and keeps every mail."""
+
+    moods: frozenset[Mood] = frozenset({"accept", "busy", "refuse", "silent"})
+
+    def __init__(self) -> None:
+        self.channel: Channel
+        self.mails: list[Mail] = []
+        self.recipients: list[str] = []
+        self.port = 0
+        self.sessions: list[SMTP] = []
+        self._mood: Mood = "accept"
+
+    @property
+    def connections(self) -> int:
+        """How many were opened in all."""
+        return len(self.sessions)
+
+    def be(self, mood: Mood) -> None:
+        self._mood = mood
+
+    def received(self) -> list[str]:
+        return [mail["Message-ID"].strip("<>").partition("@")[0] for mail in self.mails]
+
+    async def handle_RCPT(  # noqa: N802  (aiosmtpd's name)
+        self, server: SMTP, session: Session, envelope: Envelope, address: str, _: list[str]
+    ) -> str:
+        """Busy and refusing servers say so here."""
+        if self._mood == "busy":
+            return f"451 4.7.1 try later, {address}"
+        if self._mood == "refuse":
+            return f"550 5.1.1 no such mailbox: {address}"
+        envelope.rcpt_tos.append(address)
+        return "250 OK"
+
+    async def handle_DATA(  # noqa: N802  (aiosmtpd's name)
+        self, server: SMTP, session: Session, envelope: Envelope
+    ) -> str:
+        """Silent servers take the message and say nothing."""
+        if self._mood == "silent":
+            await asyncio.Event().wait()
+        assert isinstance(envelope.content, bytes)
+        self.mails.append(message_from_bytes(envelope.content))
+        self.recipients += envelope.rcpt_tos
+        return "250 2.0.0 OK queued as 1234"
+
+
+@asynccontextmanager
+async def mail_end(
+    server_tls: ssl.SSLContext | None = None, **changes: Any
+) -> AsyncIterator[MailEnd]:
+    """A mail channel and its server; `changes` go to the channel."""
+    end = MailEnd()
+
+    def session() -> SMTP:
+        end.sessions.append(SMTP(end, hostname="mx.example.com", tls_context=server_tls))
+        return end.sessions[-1]
+
+    server = await asyncio.get_running_loop().create_server(session, "127.0.0.1", 0)
+    end.port = server.sockets[0].getsockname()[1]
+    values: dict[str, Any] = {
+        "host": "127.0.0.1",
+        "port": end.port,
+        "tls": "none",
+        "user": None,
+        "password": None,
+        "sender": "Shop <shop@example.com>",
+        "domain": "shop.example.com",
+        "timeout_seconds": TIMEOUT_SECONDS,
+    }
+    end.channel = MailChannel(**(values | changes))
+    try:
+        yield end
+    finally:
+        await end.channel.close()
+        server.close()
+        for one in end.sessions:
+            if one.transport is not None:
+                one.transport.abort()
+        await asyncio.sleep(0)

@@ -79,8 +79,11 @@ def load(settings: type[S], **overrides: Any) -> S:
     try:
         return settings(**overrides)
     except ValidationError as error:
+        # A problem of several settings together has no name of its own.
         lines = [
-            f"CUESTREAM_{'_'.join(str(part) for part in problem['loc']).upper()}: {problem['msg']}"
+            f"{'_'.join(('cuestream', *map(str, problem['loc']))).upper()}: {problem['msg']}"
+            if problem["loc"]
+            else problem["msg"]
             for problem in error.errors(include_input=False, include_url=False)
         ]
         raise SystemExit("cuestream: bad settings\n  " + "\n  ".join(lines)) from None

@@ -54,11 +54,13 @@ class _Topic:
 
 def options_of(settings: TriggersSettings) -> BatchOptions:
     """How the batch path is to read."""
-    by_fetch = settings.triggers_end_offsets_by_fetch
+    ends = settings.triggers_end_offsets
     return BatchOptions(
         fetch_wait_ms=settings.triggers_fetch_wait_ms,
         batch_records_max=settings.triggers_batch_records_max,
-        end_offsets_by_fetch=not settings.kafka_idempotence if by_fetch is None else by_fetch,
+        end_offsets_by_fetch=(
+            not settings.kafka_idempotence if ends == "auto" else ends == "fetched"
+        ),
         standbys=settings.triggers_standbys,
         commit_interval_seconds=settings.triggers_commit_interval_ms / 1000,
     )

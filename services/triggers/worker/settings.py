@@ -1,5 +1,7 @@
 """Settings of the triggers worker."""
 
+from typing import Literal
+
 from pydantic import Field
 
 from services.runtime.settings import KafkaSettings
@@ -17,6 +19,6 @@ class TriggersSettings(KafkaSettings):
     triggers_commit_interval_ms: int = Field(1_000, ge=50, le=60_000)
     triggers_standbys: int = Field(1, ge=0, le=8)
     triggers_definitions_wait_seconds: float = Field(30.0, gt=0, le=600)
-    triggers_end_offsets_by_fetch: bool | None = Field(
-        None, description="None: exactly where kafka_idempotence is off"
+    triggers_end_offsets: Literal["auto", "listed", "fetched"] = Field(
+        "auto", description="auto: fetched exactly where kafka_idempotence is off"
     )

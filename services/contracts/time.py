@@ -5,7 +5,7 @@ calendar arithmetic). A name ending in `_at` is an instant, one ending in a unit
 """
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 Micros = int
@@ -36,8 +36,8 @@ def from_micros(at: Micros) -> datetime:
     Raises:
         OverflowError: the instant lies outside the years 1 to 9999.
     """
-    seconds, micros = divmod(at, SECOND)
-    return datetime.fromtimestamp(seconds, UTC).replace(microsecond=micros)
+    # Not fromtimestamp: it raises ValueError for some of these instants.
+    return _EPOCH + timedelta(microseconds=at)
 
 
 def parse_duration(text: str) -> int:

@@ -1,23 +1,26 @@
 """`cuestream apply`: definitions in files, shown as a diff, put in force in one revision."""
 
-import asyncio
 import difflib
+import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 import yaml
 
+from services.cli import console
 from services.cli import definitions as client
 from services.cli.definitions import Applied, Change, files_of, read_definitions
+from services.cli.stack import DEFAULT_PORTS
 from services.contracts.errors import CuestreamError, DefinitionError
 from services.triggers.definitions.values import PLURALS, place_of
 
-DIFF_CONTEXT_LINES = 3
+API_URL: Final = f"http://127.0.0.1:{DEFAULT_PORTS['api']}"
+DIFF_CONTEXT_LINES: Final = 3
 
 
-def apply(
+async def apply(
     files: Sequence[Path],
     api_url: str,
     token: str,
@@ -45,7 +48,7 @@ def apply(
     if not given:
         raise DefinitionError([(", ".join(map(str, files)), "holds no definitions")])
     try:
-        planned = asyncio.run(client.apply(api_url, token, given, dry_run=True))
+        planned = await client.apply(api_url, token, given, dry_run=True)
         for change in planned.changes:
             if change.action != "none":
                 say("\n".join(diff(change)))
@@ -55,7 +58,7 @@ def apply(
                 f"{changing} of {len(given)} definitions would change" if changing else "no changes"
             )
             return planned
-        applied = asyncio.run(client.apply(api_url, token, given))
+        applied = await client.apply(api_url, token, given)
     except DefinitionError as error:
         raise DefinitionError(
             [(_with_origin(place, origins), reason) for place, reason in error.problems]
@@ -93,27 +96,26 @@ def _with_origin(place: str, origins: dict[str, str]) -> str:
 
 
 def apply_command(
-    files: Annotated[
-        list[Path], typer.Argument(exists=True, help="YAML or JSON files, or folders of them")
-    ],
+    files: Annotated[list[Path], typer.Argument(help="YAML or JSON files, or folders of them")],
     api_url: Annotated[
-        str, typer.Option("--api", envvar="CUESTREAM_API_URL", help="address of the triggers API")
-    ] = "http://127.0.0.1:8081",
-    token: Annotated[
-        str,
-        typer.Option(
-            envvar="CUESTREAM_API_TOKEN", help="bearer token; better given by the environment"
-        ),
-    ] = "",
-    dry_run: Annotated[bool, typer.Option(help="show the changes, make none")] = False,
+        str, typer.Option(envvar="CUESTREAM_API_URL", help="address of the marketers' API")
+    ] = API_URL,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="show changes, make none")] = False,
 ) -> None:
-    """Put definitions from files in force, all of them in one revision."""
-    try:
-        apply(files, api_url.rstrip("/"), token, dry_run)
-    except DefinitionError as error:
-        for place, reason in error.problems:
-            typer.echo(f"{place}: {reason}", err=True)
-        raise typer.Exit(1) from error
-    except (CuestreamError, OSError) as error:
-        typer.echo(str(error), err=True)
-        raise typer.Exit(1) from error
+    """Show what definitions in files change, then put them in force in one revision.
+
+    The bearer token is the first of CUESTREAM_API_TOKENS.
+    """
+    # Never an option: a command line is seen by everybody on the machine.
+    token = os.environ.get("CUESTREAM_API_TOKENS", "").split(",")[0].strip()
+
+    async def work() -> None:
+        try:
+            await apply(files, api_url.rstrip("/"), token, dry_run)
+        except DefinitionError as error:
+            lines = (f"{place}: {reason}" for place, reason in error.problems)
+            raise CuestreamError("\n".join(["not applied", *lines])) from error
+        except OSError as error:
+            raise CuestreamError(f"{error.filename}: {error.strerror}") from error
+
+    console.run(work())

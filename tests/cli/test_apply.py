@@ -1,16 +1,17 @@
 """`cuestream apply` against the real API: diffs, one revision, nothing the second time."""
 
 import asyncio
+import os
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import typer
-from typer.testing import CliRunner
 
-from services.cli.apply import apply, apply_command
+from services.cli.apply import apply
 from services.cli.definitions import example_files
 from services.contracts.errors import CuestreamError, DefinitionError, Transient
 from services.runtime.process import free_port
@@ -67,7 +68,7 @@ def _wait_for(port: int) -> None:
 def run(api_url: str, *paths: Path, dry_run: bool = False) -> tuple[int | None, str]:
     """The revision it made, and what it said."""
     said: list[str] = []
-    applied = apply(list(paths), api_url, TOKEN, dry_run, say=said.append)
+    applied = asyncio.run(apply(list(paths), api_url, TOKEN, dry_run, say=said.append))
     return applied.revision, "\n".join(said)
 
 
@@ -117,27 +118,40 @@ def test_an_api_that_is_away_or_refuses_the_token_is_said_so(tmp_path: Path, api
     file = tmp_path / "tag.yaml"
     file.write_text(TAG)
     with pytest.raises(Transient):
-        apply([file], f"http://127.0.0.1:{free_port()}", TOKEN, False)
+        asyncio.run(apply([file], f"http://127.0.0.1:{free_port()}", TOKEN, False))
     with pytest.raises(CuestreamError, match="401"):
-        apply([file], api_url, "wrong", False)
+        asyncio.run(apply([file], api_url, "wrong", False))
 
 
 def test_a_folder_without_definitions_is_no_success(tmp_path: Path) -> None:
     with pytest.raises(DefinitionError):
-        apply([tmp_path], "http://127.0.0.1:1", TOKEN, False)
+        asyncio.run(apply([tmp_path], "http://127.0.0.1:1", TOKEN, False))
 
 
 def test_the_command_ends_with_1_and_a_line_for_each_problem(api_url: str, tmp_path: Path) -> None:
-    app = typer.Typer()
-    app.command()(apply_command)
     file = tmp_path / "mine.yaml"
     file.write_text(TRIGGER)
-    environment = {"CUESTREAM_API_URL": api_url, "CUESTREAM_API_TOKEN": TOKEN}
-    result = CliRunner().invoke(app, [str(file)], env=environment)
-    assert result.exit_code == 1
-    assert "triggers.cart_left.entry.where.tag: " in result.stderr
+    # A process of its own: the command sets up the logs of the whole process.
+    code, said = command(api_url, str(file))
+    assert code == 1
+    assert "triggers.cart_left.entry.where.tag:" in said.replace("\n", "")
     tag = tmp_path / "tag.yaml"
     tag.write_text(TAG)
-    result = CliRunner().invoke(app, [str(file), str(tag)], env=environment)
-    assert result.exit_code == 0, result.output
-    assert "revision 2: 2 of 2 definitions changed" in result.stdout
+    code, said = command(api_url, "--dry-run", str(file), str(tag))
+    assert (code, "2 of 2 definitions would change" in said) == (0, True), said
+    code, said = command(api_url, str(file), str(tag))
+    assert (code, "revision 2: 2 of 2 definitions changed" in said) == (0, True), said
+    assert command(api_url, str(tmp_path / "nowhere.yaml"))[0] == 1
+
+
+def command(api_url: str, *arguments: str) -> tuple[int, str]:
+    """Exit code and output of `cuestream apply`."""
+    done = subprocess.run(
+        [sys.executable, "-c", "from services.cli.main import app; app()", "apply", *arguments],
+        env={**os.environ, "CUESTREAM_API_URL": api_url, "CUESTREAM_API_TOKENS": f"{TOKEN},x"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    return done.returncode, done.stdout + done.stderr

@@ -10,12 +10,21 @@ from pathlib import Path
 import pytest
 
 from services.contracts.codec import encode_json
+from services.dispatcher.channels.port import Accepted, Message, Outcome
 from services.dispatcher.commands import read_command
 from services.dispatcher.ledger import Ledger, Result
 from services.dispatcher.policy import SendState
 from services.dispatcher.settings import DispatcherSettings
+from services.runtime.metrics import Metrics
 from tests.dispatcher.crashing import EffectsChannel
-from tests.dispatcher.support import DECIDED_AT, Stage, a_command, a_send_id
+from tests.dispatcher.support import (
+    DECIDED_AT,
+    ScriptedChannel,
+    Stage,
+    a_command,
+    a_send_id,
+    until,
+)
 
 pytestmark = pytest.mark.embedded
 
@@ -115,3 +124,31 @@ async def test_an_outcome_whose_report_died_with_its_process_is_reported(
     (letter,) = await stage.dead_letters()
     assert letter.value == encode_json(command)
     assert not (tmp_path / "none").exists()
+
+
+async def test_lost_database_connections_lose_no_send_and_repeat_none(
+    stage: Stage, tmp_path: Path
+) -> None:
+    async def slowly(_: Message, __: int) -> Outcome:
+        await asyncio.sleep(0.01)
+        return Accepted()
+
+    channel, metrics = ScriptedChannel(slowly, idempotent=True), Metrics()
+    await stage.produce(a_command(number) for number in range(400))
+    async with stage.dispatching({"log": channel}, concurrency=10, metrics=metrics):
+        for share in (50, 150, 250):
+
+            async def so_many(share: int = share) -> bool:
+                return len(channel.sent) >= share
+
+            await until(so_many, f"{share} sends")
+            async with stage.engine.connect() as connection:
+                await connection.exec_driver_sql(
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                    " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+                )
+        counts = await stage.settled(400)
+    assert counts["accepted"] == 400
+    sent = [message.send_id for message in channel.sent]
+    assert len(sent) == len(set(sent)) == 400
+    assert len({delivery.send_id for delivery in await stage.deliveries()}) == 400

@@ -23,7 +23,7 @@ from services.triggers.engine.limits import (
 )
 from services.triggers.engine.person import calendar_for
 from services.triggers.engine.rules import Rule, Rules
-from services.triggers.engine.state import Pending, PersonState
+from services.triggers.engine.state import Pending, PersonState, Sending
 
 
 class Candidate(msgspec.Struct, frozen=True, kw_only=True, eq=False):
@@ -55,16 +55,20 @@ class Refusal(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     frees_at: Micros | None = None
 
 
-Check = Callable[[Candidate, PersonState, Rules, Micros], Refusal | None]
+Check = Callable[[Candidate, PersonState, Sending, Rules, Micros], Refusal | None]
 
 
-def _paused(one: Candidate, state: PersonState, rules: Rules, now: Micros) -> Refusal | None:
+def _paused(
+    one: Candidate, state: PersonState, sending: Sending, rules: Rules, now: Micros
+) -> Refusal | None:
     if one.rule.trigger.status != "paused":
         return None
     return Refusal(outcome=Outcome.PAUSED, details={})
 
 
-def _audience(one: Candidate, state: PersonState, rules: Rules, now: Micros) -> Refusal | None:
+def _audience(
+    one: Candidate, state: PersonState, sending: Sending, rules: Rules, now: Micros
+) -> Refusal | None:
     rule = one.rule
     if rule.audience is None or rule.audience_holds is None:
         return None
@@ -100,8 +104,10 @@ def _entered_by_another(one: Candidate, entered_at: Micros | None) -> bool:
     return entered_at is not None and (one.pending is None or entered_at != one.entered_at)
 
 
-def _dedup(one: Candidate, state: PersonState, rules: Rules, now: Micros) -> Refusal | None:
-    entered_at = state.dedup_keys.get(dedup_key(one))
+def _dedup(
+    one: Candidate, state: PersonState, sending: Sending, rules: Rules, now: Micros
+) -> Refusal | None:
+    entered_at = sending.dedup_keys.get(dedup_key(one))
     if entered_at is None or not _entered_by_another(one, entered_at):
         return None
     until = entered_at + one.rule.dedup_window
@@ -111,17 +117,19 @@ def _dedup(one: Candidate, state: PersonState, rules: Rules, now: Micros) -> Ref
     return Refusal(outcome=Outcome.DEDUP, details=details, frees_at=until)
 
 
-def _reentry(one: Candidate, state: PersonState, rules: Rules, now: Micros) -> Refusal | None:
+def _reentry(
+    one: Candidate, state: PersonState, sending: Sending, rules: Rules, now: Micros
+) -> Refusal | None:
     trigger = one.rule.trigger
     mode = trigger.reentry.mode
     if mode == "always":
         return None
     details: dict[str, Any] = {"mode": mode}
     if mode == "once_per_key":
-        entered_at = state.once_keys.get(dedup_key(one))
+        entered_at = sending.once_keys.get(dedup_key(one))
         details["key"] = _key_values(one) or {}
     else:
-        entered_at = state.entries.get(trigger.id)
+        entered_at = sending.entries.get(trigger.id)
     if entered_at is None or not _entered_by_another(one, entered_at):
         return None
     details["entered_at"] = entered_at
@@ -134,11 +142,13 @@ def _reentry(one: Candidate, state: PersonState, rules: Rules, now: Micros) -> R
     return Refusal(outcome=Outcome.REENTRY, details=details)
 
 
-def _cap(one: Candidate, state: PersonState, rules: Rules, now: Micros) -> Refusal | None:
+def _cap(
+    one: Candidate, state: PersonState, sending: Sending, rules: Rules, now: Micros
+) -> Refusal | None:
     caps = one.rule.caps
     if not caps:
         return None
-    capped = refusal(state.sends, caps, now, calendar_for(state, rules))
+    capped = refusal(sending.sends, caps, now, calendar_for(state, rules))
     if capped is not None:
         details = {
             "policy": capped.policy,
@@ -147,8 +157,8 @@ def _cap(one: Candidate, state: PersonState, rules: Rules, now: Micros) -> Refus
             "frees_at": capped.frees_at,
         }
         return Refusal(outcome=Outcome.CAP, details=details, frees_at=capped.frees_at)
-    if full(state, rules.caps, now):
-        details = {"policy": "sends_max", "count": len(state.sends), "limit": SENDS_MAX}
+    if full(sending, rules.caps, now):
+        details = {"policy": "sends_max", "count": len(sending.sends), "limit": SENDS_MAX}
         return Refusal(outcome=Outcome.CAP, details=details)
     return None
 
@@ -156,10 +166,12 @@ def _cap(one: Candidate, state: PersonState, rules: Rules, now: Micros) -> Refus
 CHECKS: Final[tuple[Check, ...]] = (_paused, _audience, _dedup, _reentry, _cap)
 
 
-def first_refusal(one: Candidate, state: PersonState, rules: Rules, now: Micros) -> Refusal | None:
+def first_refusal(
+    one: Candidate, state: PersonState, sending: Sending, rules: Rules, now: Micros
+) -> Refusal | None:
     """The first check that refuses, None where all pass."""
     for check in CHECKS:
-        refused = check(one, state, rules, now)
+        refused = check(one, state, sending, rules, now)
         if refused is not None:
             return refused
     return None
@@ -173,15 +185,15 @@ def _remember(kept: dict[Any, Micros], key: Any, at: Micros, bound: int) -> None
         del kept[next(iter(kept))]
 
 
-def enter(one: Candidate, state: PersonState) -> None:
+def enter(one: Candidate, sending: Sending) -> None:
     """Record the entry that dedup and re-entry are measured from."""
     key, at = dedup_key(one), one.entered_at
-    _remember(state.dedup_keys, key, at, DEDUP_KEYS_MAX)
+    _remember(sending.dedup_keys, key, at, DEDUP_KEYS_MAX)
     mode = one.rule.trigger.reentry.mode
     if mode == "once_per_key":
-        _remember(state.once_keys, key, at, ONCE_KEYS_MAX)
+        _remember(sending.once_keys, key, at, ONCE_KEYS_MAX)
     elif mode != "always":
-        _remember(state.entries, one.rule.trigger.id, at, ENTRIES_MAX)
+        _remember(sending.entries, one.rule.trigger.id, at, ENTRIES_MAX)
 
 
 def due_at(pending: Pending, frees_at: Micros | None) -> Micros:

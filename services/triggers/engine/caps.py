@@ -12,7 +12,7 @@ import msgspec
 from services.contracts.definitions import Policy
 from services.contracts.time import DAY, Micros, parse_duration
 from services.triggers.engine.limits import OPEN_SEND_KEPT, SENDS_MAX
-from services.triggers.engine.state import PersonState, Sent
+from services.triggers.engine.state import Sending, Sent
 from services.triggers.engine.windows import CALENDAR_UNITS, Calendar
 
 _HORIZONS = {"day": 3 * DAY, "week": 9 * DAY, "month": 33 * DAY}
@@ -101,18 +101,18 @@ def refusal(
     return binding
 
 
-def reserve(state: PersonState, sent: Sent, caps: Sequence[Cap]) -> None:
+def reserve(sending: Sending, sent: Sent, caps: Sequence[Cap]) -> None:
     """Put a send on the person's list, and forget those that nothing needs any more."""
-    state.sends = [one for one in state.sends if _needed(one, caps, sent.at)]
-    if len(state.sends) >= SENDS_MAX:
-        del state.sends[_least_needed(state.sends, caps, sent.at)]
-    state.sends.append(sent)
+    sending.sends = [one for one in sending.sends if _needed(one, caps, sent.at)]
+    if len(sending.sends) >= SENDS_MAX:
+        del sending.sends[_least_needed(sending.sends, caps, sent.at)]
+    sending.sends.append(sent)
 
 
-def full(state: PersonState, caps: Sequence[Cap], now: Micros) -> bool:
+def full(sending: Sending, caps: Sequence[Cap], now: Micros) -> bool:
     """Whether the list holds as many sends as it may, and every one still counts."""
-    return len(state.sends) >= SENDS_MAX and all(
-        any(cap.keeps(one, now) for cap in caps) for one in state.sends
+    return len(sending.sends) >= SENDS_MAX and all(
+        any(cap.keeps(one, now) for cap in caps) for one in sending.sends
     )
 
 

@@ -11,9 +11,8 @@ from typing import Any, Final
 from services.contracts.definitions import Condition
 from services.contracts.time import Micros
 from services.triggers.engine.clauses import NUMERIC, contains, lookup, same, same_as_any
-from services.triggers.engine.state import TagState
+from services.triggers.engine.state import Tags
 
-Tags = dict[int, TagState]
 ReadTag = Callable[[Tags, Micros], Any]
 """Gives a tag's value at an instant, None where it has none."""
 

@@ -14,9 +14,11 @@ from services.triggers.engine.fingerprint import fingerprint
 from services.triggers.engine.limits import INSTANT_MAX, SNAPSHOT_EVERY
 from services.triggers.engine.outputs import Outputs
 from services.triggers.engine.person import absorb, snapshot
-from services.triggers.engine.rules import Plan, Rules
+from services.triggers.engine.rules import Plan, Rule, Rules
 from services.triggers.engine.sending import release, settle, take_due
 from services.triggers.engine.state import PersonState
+
+OTHER_PERSON = "a state was given a record of another person"
 
 
 def decide(state: PersonState, event: Event, rules: Rules, now: Micros, out: Outputs) -> None:
@@ -27,19 +29,20 @@ def decide(state: PersonState, event: Event, rules: Rules, now: Micros, out: Out
     Raises:
         Malformed: `bad_time`, an instant outside 1970 to 2100. Nothing was changed.
     """
-    _same_person(state, event.person)
-    at = event.occurred_at
+    if event.person != state.person:
+        raise ValueError(OTHER_PERSON)
+    at, outcome = event.occurred_at, "applied"
     if at > event.received_at + FUTURE_TOLERANCE:
         at, outcome = event.received_at, "clamped"
-    else:
-        outcome = "applied"
     if not (0 <= now < INSTANT_MAX and -INSTANT_MAX < at < INSTANT_MAX):
         raise Malformed("bad_time", "an instant outside 1970 to 2100")
-    now = _advance(state, rules, now)
-    candidates: list[Candidate] = []
-    if first_time(
-        state.seen, event.message_id, now, rules.message_id_window, rules.message_ids_max
-    ):
+    if now < state.now:
+        now = state.now
+    state.now = now
+    if state.revision != rules.revision:
+        _adopt(state, rules)
+    candidates: list[Candidate] | None = None
+    if first_time(state, event.message_id, now, rules.message_id_window, rules.message_ids_max):
         late = at < now - rules.late_after
         if late:
             outcome = "late"
@@ -50,7 +53,9 @@ def decide(state: PersonState, event: Event, rules: Rules, now: Micros, out: Out
         if plan is not None:
             _update_tags(state, event, plan, at, now, out)
             if plan.match is not None and not late:
-                candidates = _entering(state, event, plan, now)
+                found = plan.match(event.properties, state.traits, state.tags, now)
+                if found:
+                    candidates = _entering(event, found, now)
         state.changed = True
     else:
         outcome = "duplicate"
@@ -69,45 +74,50 @@ def apply_delivery(
     Raises:
         Malformed: `bad_time`, as `decide`.
     """
-    _same_person(state, delivery.person)
+    if delivery.person != state.person:
+        raise ValueError(OTHER_PERSON)
     if not 0 <= now < INSTANT_MAX:
         raise Malformed("bad_time", "an instant outside 1970 to 2100")
     now = _advance(state, rules, now)
-    key = fingerprint(delivery.send_id)
-    for sent in state.sends:
+    sending, key = state.sending, fingerprint(delivery.send_id)
+    for sent in sending.sends if sending is not None else ():
         if sent.key == key and not sent.accepted:
+            assert sending is not None
             if delivery.status == "accepted":
                 sent.accepted = True
-                state.accepted += 1
-                state.last_message_at = now
+                sending.accepted += 1
+                sending.last_message_at = now
             else:
-                state.sends.remove(sent)
-                state.failed += 1
-                release(state, rules, now)
+                sending.sends.remove(sent)
+                sending.failed += 1
+                release(state, sending, rules, now)
             state.changed = True
             break
-    _conclude(state, rules, now, out, [])
+    _conclude(state, rules, now, out, None)
 
 
 def wake(state: PersonState, rules: Rules, now: Micros, out: Outputs) -> None:
     """Time passed: decide what is due and hand out a profile that was put off."""
-    _conclude(state, rules, _advance(state, rules, now), out, [])
-
-
-def _same_person(state: PersonState, person: str) -> None:
-    if person != state.person:
-        raise ValueError("a state was given a record of another person")
+    _conclude(state, rules, _advance(state, rules, now), out, None)
 
 
 def _advance(state: PersonState, rules: Rules, now: Micros) -> Micros:
     now = max(now, state.now)
     state.now = now
     if state.revision != rules.revision:
-        # Tags that are gone, or aggregate something else now, take their data with them.
-        state.tags = {key: data for key, data in state.tags.items() if key in rules.tags}
-        state.revision = rules.revision
-        state.changed = True
+        _adopt(state, rules)
     return now
+
+
+def _adopt(state: PersonState, rules: Rules) -> None:
+    """Go over to another revision of the definitions.
+
+    Tags that are gone, or aggregate something else now, take their data with them.
+    """
+    state.tags = {key: data for key, data in state.tags.items() if key in rules.tags}
+    state.revision = rules.revision
+    state.seen_until = 0
+    state.changed = True
 
 
 def _update_tags(
@@ -123,8 +133,7 @@ def _update_tags(
                 out.skipped["tag_value"] += 1
 
 
-def _entering(state: PersonState, event: Event, plan: Plan, now: Micros) -> list[Candidate]:
-    assert plan.match is not None
+def _entering(event: Event, rules: tuple[Rule, ...], now: Micros) -> list[Candidate]:
     return [
         Candidate(
             rule=rule,
@@ -134,21 +143,30 @@ def _entering(state: PersonState, event: Event, plan: Plan, now: Micros) -> list
             entered_at=now,
             deadline=now + rule.send_within,
         )
-        for rule in plan.match(event.properties, state.traits, state.tags, now)
+        for rule in rules
     ]
 
 
 def _conclude(
-    state: PersonState, rules: Rules, now: Micros, out: Outputs, candidates: list[Candidate]
+    state: PersonState,
+    rules: Rules,
+    now: Micros,
+    out: Outputs,
+    candidates: list[Candidate] | None,
 ) -> None:
-    if state.pending:
-        candidates = take_due(state, rules, now, out) + candidates
+    sending = state.sending
+    if sending is not None and sending.pending:
+        candidates = take_due(state, rules, now, out) + (candidates or [])
     if candidates:
         settle(state, candidates, rules, now, out)
+    wake_at = None
     if state.changed:
-        snapshot(state, rules, now, out)
-    wake_at = state.emitted_at + SNAPSHOT_EVERY if state.changed else None
-    if state.pending:
-        due = min(one.due_at for one in state.pending)
+        wake_at = state.emitted_at + SNAPSHOT_EVERY
+        if now >= wake_at:
+            snapshot(state, rules, now, out)
+            wake_at = None
+    sending = state.sending
+    if sending is not None and sending.pending:
+        due = min(one.due_at for one in sending.pending)
         wake_at = due if wake_at is None else min(wake_at, due)
     state.wake_at = wake_at

@@ -8,30 +8,46 @@ from typing import Final
 
 from services.contracts.time import SECOND, Micros
 from services.triggers.engine.fingerprint import FINGERPRINT_BYTES, fingerprint_bytes
+from services.triggers.engine.state import PersonState
 
 _SECONDS_BYTES: Final = 4
-_RECORD_BYTES: Final = FINGERPRINT_BYTES + _SECONDS_BYTES
+RECORD_BYTES: Final = FINGERPRINT_BYTES + _SECONDS_BYTES
 
 
-def _second_of(seen: bytearray, start: int) -> int:
-    return int.from_bytes(seen[start + FINGERPRINT_BYTES : start + _RECORD_BYTES], "big")
-
-
-def first_time(seen: bytearray, message_id: str, now: Micros, window: int, ids_max: int) -> bool:
+def first_time(state: PersonState, message_id: str, now: Micros, window: int, ids_max: int) -> bool:
     """Whether this id was not seen within `window` (microseconds), among the last `ids_max`.
 
-    Remembers it; of an id seen again only the first time counts.
+    Remembers it; of an id seen again only the first time counts. An id may be remembered up
+    to a second longer than the window.
     """
     sample = fingerprint_bytes(message_id)
-    second, oldest = now // SECOND, (now - window) // SECOND
-    while seen and (len(seen) > ids_max * _RECORD_BYTES or _second_of(seen, 0) < oldest):
-        del seen[:_RECORD_BYTES]
-    found = seen.find(sample)
-    while found >= 0:
-        if found % _RECORD_BYTES == 0:
-            return False
-        found = seen.find(sample, found + 1)
-    seen += sample + second.to_bytes(_SECONDS_BYTES, "big")
-    if len(seen) > ids_max * _RECORD_BYTES:
-        del seen[:_RECORD_BYTES]
+    seen = state.seen
+    if seen:
+        if now >= state.seen_until:
+            _forget(state, now, window)
+        found = seen.find(sample)
+        while found >= 0:
+            if found % RECORD_BYTES == 0:
+                return False
+            found = seen.find(sample, found + 1)
+        if len(seen) >= ids_max * RECORD_BYTES:
+            del seen[: len(seen) - (ids_max - 1) * RECORD_BYTES]
+    else:
+        state.seen_until = now + window
+    seen += sample + (now // SECOND).to_bytes(_SECONDS_BYTES, "big")
     return True
+
+
+def _forget(state: PersonState, now: Micros, window: int) -> None:
+    """Drop what the window has left; `seen_until` is then when the next one may go."""
+    seen, gone = state.seen, 0
+    while gone < len(seen):
+        at = int.from_bytes(seen[gone + FINGERPRINT_BYTES : gone + RECORD_BYTES], "big")
+        leaves_at = (at + 1) * SECOND + window
+        if now < leaves_at:
+            state.seen_until = leaves_at
+            break
+        gone += RECORD_BYTES
+    del seen[:gone]
+    if not seen:
+        state.seen_until = now + window

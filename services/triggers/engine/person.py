@@ -10,7 +10,6 @@ from services.contracts.profile import Profile
 from services.contracts.time import Micros
 from services.triggers.engine.limits import (
     ALIASES_MAX,
-    SNAPSHOT_EVERY,
     TRAIT_BYTES_MAX,
     TRAIT_NAME_CHARS_MAX,
     TRAITS_BYTES_MAX,
@@ -18,12 +17,13 @@ from services.triggers.engine.limits import (
 )
 from services.triggers.engine.outputs import Outputs
 from services.triggers.engine.rules import Rules
-from services.triggers.engine.state import PersonState
+from services.triggers.engine.state import PersonState, Sending
 from services.triggers.engine.windows import Calendar, calendar_of, known_zones
 
 ZONE_TRAIT: Final = "timezone"
 GROUP_TRAIT: Final = "group_id"
 
+_NOTHING_SENT: Final = Sending()
 _encode = msgspec.msgpack.Encoder().encode
 
 
@@ -93,7 +93,7 @@ def absorb(state: PersonState, event: Event, at: Micros, out: Outputs) -> None:
     elif event.type == ALIAS and event.previous_id is not None:
         known = event.previous_id in state.aliases
         if not known and len(state.aliases) < ALIASES_MAX:
-            state.aliases.append(event.previous_id)
+            state.aliases = (*state.aliases, event.previous_id)
 
 
 def _known(zone: Any) -> bool:
@@ -115,17 +115,27 @@ def tag_values(state: PersonState, rules: Rules, now: Micros) -> dict[str, Any]:
     values = rules.tags_empty.copy()
     named = rules.tags
     for key, data in state.tags.items():
-        tag = named[key]
-        values[tag.id] = tag.rolling.read(data, now)
+        name, read = named[key]
+        values[name] = read(data, now)
     return values
 
 
+def _approximate(state: PersonState, rules: Rules) -> tuple[str, ...]:
+    """The tags whose value is an estimate."""
+    return tuple(
+        rules.tags[key][0]
+        for key, is_estimate in rules.estimates.items()
+        if (data := state.tags.get(key)) is not None and is_estimate(data)
+    )
+
+
 def snapshot(state: PersonState, rules: Rules, now: Micros, out: Outputs) -> None:
-    """Hand out the profile if it changed and the last one is a second old."""
-    if not state.changed or now < state.emitted_at + SNAPSHOT_EVERY:
-        return
+    """Hand out the profile of a person who has one."""
     if state.first_seen_at is None or state.last_seen_at is None:
         return
+    state.emitted_at = now
+    state.changed = False
+    sending = state.sending or _NOTHING_SENT
     out.profiles.append(
         Profile(
             person=state.person,
@@ -137,21 +147,11 @@ def snapshot(state: PersonState, rules: Rules, now: Micros, out: Outputs) -> Non
             anonymous_id=state.anonymous_id,
             traits=state.traits,
             tags=tag_values(state, rules, now),
-            approximate=_approximate(state, rules),
-            messages_accepted=state.accepted,
-            messages_failed=state.failed,
-            last_message_at=state.last_message_at,
+            approximate=_approximate(state, rules) if rules.estimates else (),
+            messages_accepted=sending.accepted,
+            messages_failed=sending.failed,
+            last_message_at=sending.last_message_at,
             first_seen_at=state.first_seen_at,
             last_seen_at=state.last_seen_at,
         )
-    )
-    state.emitted_at = now
-    state.changed = False
-
-
-def _approximate(state: PersonState, rules: Rules) -> tuple[str, ...]:
-    return tuple(
-        rules.tags[key].id
-        for key, data in state.tags.items()
-        if (estimate := rules.tags[key].rolling.approximate) is not None and estimate(data)
     )

@@ -14,13 +14,13 @@ from services.triggers.engine.check import check
 from services.triggers.engine.conditions import (
     Match,
     ReadTag,
-    Tags,
     Test,
     compile_match,
     compile_test,
 )
 from services.triggers.engine.sketches import distinct, top_k
-from services.triggers.engine.tags import Rolling, Update, tag_key
+from services.triggers.engine.state import TagData, Tags
+from services.triggers.engine.tags import Read, Rolling, Update, tag_key
 from services.triggers.engine.windows import Calendar, calendar_of, window_of
 
 DECIDED_STATUSES = frozenset({"live", "paused"})
@@ -50,13 +50,6 @@ class Plan(msgspec.Struct, frozen=True, eq=False):
     match: Match | None
 
 
-class NamedTag(msgspec.Struct, frozen=True, eq=False):
-    """A tag's id beside its compiled form."""
-
-    id: str
-    rolling: Rolling
-
-
 class Rules(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """All definitions of one revision, compiled. Made by `compile_rules` only."""
 
@@ -68,7 +61,8 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     message_id_window: int
     message_ids_max: int
     plans: dict[str, Plan]
-    tags: dict[int, NamedTag]
+    tags: dict[int, tuple[str, Read]]
+    estimates: dict[int, Callable[[TagData], bool]]
     read_tag: dict[str, ReadTag]
     tags_empty: dict[str, Any]
     triggers: dict[str, Rule]
@@ -172,7 +166,12 @@ def compile_rules(bundle: Bundle, *, workspace: str = "default") -> Rules:
         message_id_window=parse_duration(settings.message_id_window),
         message_ids_max=settings.message_ids_max,
         plans=_compile_plans(tags, rules, readers, calendar),
-        tags={compiled.key: NamedTag(tag.id, compiled) for tag, compiled in tags},
+        tags={compiled.key: (tag.id, compiled.read) for tag, compiled in tags},
+        estimates={
+            compiled.key: compiled.approximate
+            for _, compiled in tags
+            if compiled.approximate is not None
+        },
         read_tag=readers,
         tags_empty={tag.id: compiled.empty for tag, compiled in tags},
         triggers={rule.trigger.id: rule for rule in rules},

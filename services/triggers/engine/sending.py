@@ -19,7 +19,7 @@ from services.triggers.engine.limits import PENDING_MAX
 from services.triggers.engine.outputs import Outputs
 from services.triggers.engine.person import calendar_for, tag_values
 from services.triggers.engine.rules import Rule, Rules
-from services.triggers.engine.state import Pending, PersonState, Sent
+from services.triggers.engine.state import Pending, PersonState, Sending, Sent
 
 HIGH_LANE_PRIORITY = 90
 STEP = 0
@@ -28,10 +28,13 @@ STEP = 0
 def take_due(state: PersonState, rules: Rules, now: Micros, out: Outputs) -> list[Candidate]:
     """Put-off candidates whose time has come, taken from the state. The expired ones, and
     those whose trigger is not decided any more, are recorded at once."""
-    due = [one for one in state.pending if one.due_at <= now]
+    sending = state.sending
+    if sending is None or not sending.pending:
+        return []
+    due = [one for one in sending.pending if one.due_at <= now]
     if not due:
         return []
-    state.pending = [one for one in state.pending if one.due_at > now]
+    sending.pending = [one for one in sending.pending if one.due_at > now]
     candidates: list[Candidate] = []
     for one in due:
         rule = rules.triggers.get(one.trigger)
@@ -78,14 +81,17 @@ def settle(
     state: PersonState, candidates: list[Candidate], rules: Rules, now: Micros, out: Outputs
 ) -> None:
     """Decide the candidates of one moment in their order; caps are taken in that order."""
+    sending = state.sending
+    if sending is None:
+        sending = state.sending = Sending()
     if len(candidates) > 1:
         candidates.sort(key=Candidate.order)
     for one in candidates:
-        refused = first_refusal(one, state, rules, now)
+        refused = first_refusal(one, state, sending, rules, now)
         if refused is None:
-            _send(one, state, rules, now, out)
+            _send(one, state, sending, rules, now, out)
         elif refused.outcome is Outcome.CAP and one.rule.put_off_for is not None:
-            _put_off(one, refused, state, rules, now, out)
+            _put_off(one, refused, state, sending, rules, now, out)
         else:
             run = None if one.pending is None else _run(one, state, rules)
             out.decisions.append(
@@ -127,20 +133,21 @@ def _put_off(
     one: Candidate,
     refused: Refusal,
     state: PersonState,
+    sending: Sending,
     rules: Rules,
     now: Micros,
     out: Outputs,
 ) -> None:
     run = _run(one, state, rules) if one.pending is not None else None
     details = refused.details
-    if refused.frees_at is None or len(state.pending) >= PENDING_MAX:
+    if refused.frees_at is None or len(sending.pending) >= PENDING_MAX:
         if refused.frees_at is not None:
             details = {**details, "pending_max": PENDING_MAX}
         out.decisions.append(_decision(one, state, rules, now, Outcome.CAP, details, run=run))
         return
     pending = one.pending
     if pending is None:
-        enter(one, state)
+        enter(one, sending)
         pending = Pending(
             due_at=now,
             expires_at=now + (one.rule.put_off_for or 0),
@@ -153,43 +160,45 @@ def _put_off(
         )
         run = _run(one, state, rules)
     pending.due_at = due_at(pending, refused.frees_at)
-    state.pending.append(pending)
+    sending.pending.append(pending)
     details = {**details, "deferred_until": pending.due_at}
     out.decisions.append(_decision(one, state, rules, now, Outcome.CAP, details, run=run))
 
 
-def release(state: PersonState, rules: Rules, now: Micros) -> None:
+def release(state: PersonState, sending: Sending, rules: Rules, now: Micros) -> None:
     """After a reservation was released: those who wait for a cap may have less to wait."""
     calendar = calendar_for(state, rules)
-    for one in state.pending:
+    for one in sending.pending:
         rule = rules.triggers.get(one.trigger)
         if rule is not None:
-            capped = refusal(state.sends, rule.caps, now, calendar)
+            capped = refusal(sending.sends, rule.caps, now, calendar)
             frees_at = now if capped is None else capped.frees_at
             one.due_at = min(one.due_at, due_at(one, frees_at))
 
 
-def _send(one: Candidate, state: PersonState, rules: Rules, now: Micros, out: Outputs) -> None:
+def _send(
+    one: Candidate, state: PersonState, sending: Sending, rules: Rules, now: Micros, out: Outputs
+) -> None:
     trigger, send = one.rule.trigger, one.rule.send
     if one.pending is None:
-        enter(one, state)
+        enter(one, sending)
     run = _run(one, state, rules)
-    sending = send_id(rules.workspace, trigger.id, state.person, run, STEP)
+    id_ = send_id(rules.workspace, trigger.id, state.person, run, STEP)
     reserve(
-        state,
+        sending,
         Sent(
             at=now,
-            key=fingerprint(sending),
+            key=fingerprint(id_),
             trigger=trigger.id,
             channel=send.channel,
             category=trigger.category,
         ),
         rules.caps,
     )
-    out.decisions.append(_decision(one, state, rules, now, Outcome.SENT, {}, run=run, send=sending))
+    out.decisions.append(_decision(one, state, rules, now, Outcome.SENT, {}, run=run, send=id_))
     out.commands.append(
         SendCommand(
-            send_id=sending,
+            send_id=id_,
             workspace=rules.workspace,
             person=state.person,
             trigger=trigger.id,

@@ -2,52 +2,47 @@
 
 from collections.abc import Callable
 from math import log2
-from typing import Any
+from typing import Any, Final
 
 from services.contracts.time import Micros
-from services.triggers.engine.conditions import Tags
 from services.triggers.engine.fingerprint import FINGERPRINT_BYTES, fingerprint, value_text
 from services.triggers.engine.limits import (
     DISTINCT_EXACT_MAX,
     NEVER,
-    NUMBER_ABS_MAX,
-    TEXT_CHARS_MAX,
     TOP_VALUES_MAX,
 )
-from services.triggers.engine.state import TagState
-from services.triggers.engine.tags import Properties, Rolling, get_of
+from services.triggers.engine.state import TagData, Tags
+from services.triggers.engine.tags import (
+    LEAVES_AT,
+    TOTAL,
+    Properties,
+    Rolling,
+    get_of,
+    is_number,
+    is_plain,
+)
 from services.triggers.engine.windows import Window
 
-Evict = Callable[[TagState, Micros], None]
-_FINGERPRINT_BITS = 8 * FINGERPRINT_BYTES
+Evict = Callable[[TagData, Micros], None]
+_VALUES: Final = 2
+"""Here `[leaves_at, total, values]`: a dict of what is kept of each value."""
 
-
-def _countable(value: Any) -> bool:
-    # Anything JSON calls a scalar, but no number that could not stand in a tag.
-    if isinstance(value, str | bool):
-        return True
-    return isinstance(value, int | float) and abs(value) <= NUMBER_ABS_MAX
-
-
-def _rankable(value: Any) -> bool:
-    if isinstance(value, str):
-        return len(value) <= TEXT_CHARS_MAX
-    return not isinstance(value, bool) and _countable(value)
+_FINGERPRINT_BITS: Final = 8 * FINGERPRINT_BYTES
 
 
 def _open(
     tags: Tags, key: int, total: Any, leaves_at: Micros, now: Micros, evict: Evict
-) -> TagState | None:
+) -> TagData | None:
     """The tag's data, what has left it gone; None where the event's bucket has left already."""
     if leaves_at <= now:
         return None
-    tag = tags.get(key)
-    if tag is None:
-        tag = tags[key] = TagState(NEVER, total, [], {})
-    elif now >= tag.leaves_at:
-        evict(tag, now)
-    tag.leaves_at = min(tag.leaves_at, leaves_at)
-    return tag
+    data = tags.get(key)
+    if data is None:
+        data = tags[key] = [NEVER, total, {}]
+    elif now >= data[LEAVES_AT]:
+        evict(data, now)
+    data[LEAVES_AT] = min(data[LEAVES_AT], leaves_at)
+    return data
 
 
 def distinct(key: int, window: Window, path: str) -> Rolling:
@@ -60,41 +55,41 @@ def distinct(key: int, window: Window, path: str) -> Rolling:
     """
     get = get_of(path)
 
-    def evict(tag: TagState, now: Micros) -> None:
-        values = tag.values
+    def evict(data: TagData, now: Micros) -> None:
+        values = data[_VALUES]
         for gone in [one for one, bucket in values.items() if window.leaves_at(bucket) <= now]:
             del values[gone]
-        tag.leaves_at = min(map(window.leaves_at, values.values()), default=NEVER)
+        data[LEAVES_AT] = min(map(window.leaves_at, values.values()), default=NEVER)
         if not values:
-            tag.total = 0
+            data[TOTAL] = 0
 
     def update(tags: Tags, bucket: int, at: Micros, now: Micros, properties: Properties) -> bool:
         value = get(properties)
-        if value is None or not _countable(value):
+        if not isinstance(value, str | bool) and not is_number(value):
             return value is None
-        tag = _open(tags, key, 0, window.leaves_at(bucket), now, evict)
+        data = _open(tags, key, 0, window.leaves_at(bucket), now, evict)
         sample = fingerprint(value_text(value))
-        if tag is None or sample >> (_FINGERPRINT_BITS - tag.total):
+        if data is None or sample >> (_FINGERPRINT_BITS - data[TOTAL]):
             return True
-        values = tag.values
+        values = data[_VALUES]
         values[sample] = max(bucket, values.get(sample, bucket))
         while len(values) > DISTINCT_EXACT_MAX:
-            tag.total += 1
-            tag.values = values = {
+            data[TOTAL] += 1
+            data[_VALUES] = values = {
                 one: seen
                 for one, seen in values.items()
-                if not one >> (_FINGERPRINT_BITS - tag.total)
+                if not one >> (_FINGERPRINT_BITS - data[TOTAL])
             }
         return True
 
-    def read(tag: TagState, now: Micros) -> int:
-        if now >= tag.leaves_at:
-            evict(tag, now)
-        estimate: int = len(tag.values) << tag.total
+    def read(data: TagData, now: Micros) -> int:
+        if now >= data[LEAVES_AT]:
+            evict(data, now)
+        estimate: int = len(data[_VALUES]) << data[TOTAL]
         return estimate
 
     return Rolling(
-        key=key, update=update, read=read, empty=0, approximate=lambda tag: bool(tag.total > 0)
+        key=key, update=update, read=read, empty=0, approximate=lambda data: bool(data[TOTAL] > 0)
     )
 
 
@@ -109,20 +104,22 @@ def top_k(key: int, window: Window, path: str, k: int, half_life: int) -> Rollin
     """
     get = get_of(path)
 
-    def evict(tag: TagState, now: Micros) -> None:
-        values = tag.values
+    def evict(data: TagData, now: Micros) -> None:
+        values = data[_VALUES]
         for gone in [one for one, kept in values.items() if window.leaves_at(kept[1]) <= now]:
             del values[gone]
-        tag.leaves_at = min((window.leaves_at(kept[1]) for kept in values.values()), default=NEVER)
+        data[LEAVES_AT] = min(
+            (window.leaves_at(kept[1]) for kept in values.values()), default=NEVER
+        )
 
     def update(tags: Tags, bucket: int, at: Micros, now: Micros, properties: Properties) -> bool:
         value = get(properties)
-        if value is None or not _rankable(value):
+        if value is None or isinstance(value, bool) or not is_plain(value):
             return value is None
-        tag = _open(tags, key, None, window.leaves_at(bucket), now, evict)
-        if tag is None:
+        data = _open(tags, key, None, window.leaves_at(bucket), now, evict)
+        if data is None:
             return True
-        values, score = tag.values, at / half_life
+        values, score = data[_VALUES], at / half_life
         kept = values.get(value)
         if kept is None:
             values[value] = [score, bucket]
@@ -134,10 +131,10 @@ def top_k(key: int, window: Window, path: str, k: int, half_life: int) -> Rollin
             kept[1] = max(kept[1], bucket)
         return True
 
-    def read(tag: TagState, now: Micros) -> list[Any]:
-        if now >= tag.leaves_at:
-            evict(tag, now)
-        values = tag.values
+    def read(data: TagData, now: Micros) -> list[Any]:
+        if now >= data[LEAVES_AT]:
+            evict(data, now)
+        values = data[_VALUES]
         return sorted(values, key=lambda one: (-values[one][0], value_text(one)))[:k]
 
     return Rolling(key=key, update=update, read=read, empty=[])

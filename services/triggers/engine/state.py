@@ -15,19 +15,16 @@ STATE_VERSION: Final = 1
 _WAKE_BYTES: Final = 8
 
 
-class TagState(msgspec.Struct, array_like=True, gc=False):
-    """One tag's data.
+TagData = list[Any]
+"""One tag's data, one flat list (a person's tags are many small things to fetch from memory).
 
-    `buckets` are ascending bucket numbers and `values` stands parallel to them; for
-    `distinct` and `top_k`, `values` maps each value to what is kept of it. `total` is the
-    running aggregate (for `distinct` the sampling level). Before `leaves_at` nothing leaves
-    the window.
-    """
+`[leaves_at, total, bucket, value, bucket, value, ...]`, buckets ascending: `total` is the
+running aggregate of the values, and before `leaves_at` no bucket leaves the window. For
+`last`, `distinct` and `top_k` what follows `leaves_at` is described there.
+"""
 
-    leaves_at: Micros
-    total: Any
-    buckets: list[int]
-    values: Any
+Tags = dict[int, TagData]
+"""Tag data under the fingerprints of their definitions."""
 
 
 class Sent(msgspec.Struct, array_like=True, gc=False):
@@ -54,11 +51,32 @@ class Pending(msgspec.Struct, array_like=True, gc=False):
     properties: dict[str, Any]
 
 
+class Sending(msgspec.Struct, array_like=True, gc=False):
+    """What came of a person's candidates; most people have none, and then no `Sending`.
+
+    `dedup_keys`, `once_keys` (by fingerprint) and `entries` (by trigger) give the instant of
+    entry, oldest first.
+    """
+
+    sends: list[Sent] = []
+    pending: list[Pending] = []
+    dedup_keys: dict[int, Micros] = {}
+    once_keys: dict[int, Micros] = {}
+    entries: dict[str, Micros] = {}
+    accepted: int = 0
+    failed: int = 0
+    last_message_at: Micros | None = None
+
+
+_NO_TRAITS: Final[dict[str, Any]] = {}
+
+
 class PersonState(msgspec.Struct, array_like=True, gc=False):
     """One person. Mutable, and changed in place by the engine only (`applied`: by the shell).
 
     `applied` is the last position of `events` folded into it, `offset << 16 | index`.
     `wake_at` is the earliest instant at which the person needs attention without an event.
+    `traits` is replaced, never changed: what was handed out keeps its own.
     Fields are only ever added at the end, with a default: old bytes stay readable.
     """
 
@@ -75,19 +93,13 @@ class PersonState(msgspec.Struct, array_like=True, gc=False):
     user_id: str | None = None
     anonymous_id: str | None = None
     zone: str | None = None
-    traits: dict[str, Any] = {}
+    traits: dict[str, Any] = msgspec.field(default_factory=lambda: _NO_TRAITS)
     traits_at: Micros | None = None
-    aliases: list[str] = []
+    aliases: tuple[str, ...] = ()
     seen: bytearray = msgspec.field(default_factory=bytearray)
-    tags: dict[int, TagState] = {}
-    sends: list[Sent] = []
-    pending: list[Pending] = []
-    dedup_keys: dict[int, Micros] = {}
-    once_keys: dict[int, Micros] = {}
-    entries: dict[str, Micros] = {}
-    accepted: int = 0
-    failed: int = 0
-    last_message_at: Micros | None = None
+    seen_until: Micros = 0
+    tags: Tags = {}
+    sending: Sending | None = None
 
 
 _encode: Final = msgspec.msgpack.Encoder().encode

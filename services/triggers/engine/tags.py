@@ -14,16 +14,23 @@ import msgspec
 from services.contracts.definitions import Tag
 from services.contracts.time import Micros
 from services.triggers.engine.clauses import NUMERIC, lookup
-from services.triggers.engine.conditions import Tags
 from services.triggers.engine.fingerprint import fingerprint_parts
 from services.triggers.engine.limits import NEVER, NUMBER_ABS_MAX, SUM_DIGITS, TEXT_CHARS_MAX
-from services.triggers.engine.state import TagState
+from services.triggers.engine.state import TagData, Tags
 from services.triggers.engine.windows import Window
 
 Properties = Mapping[str, Any]
 Update = Callable[[Tags, int, Micros, Micros, Properties], bool]
 """`update(tags, bucket, at, now, properties)`; False where the value did not fit."""
-Read = Callable[[TagState, Micros], Any]
+Read = Callable[[TagData, Micros], Any]
+Combine = Callable[[list[Any]], Any]
+
+LEAVES_AT: Final = 0
+TOTAL: Final = 1
+FIRST_BUCKET: Final = 2
+FIRST_VALUE: Final = 3
+LAST_BUCKET: Final = -2
+LAST_VALUE: Final = -1
 
 
 class Rolling(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,7 +41,7 @@ class Rolling(msgspec.Struct, frozen=True, kw_only=True):
     update: Update
     read: Read
     empty: Any
-    approximate: Callable[[TagState], bool] | None = None
+    approximate: Callable[[TagData], bool] | None = None
 
 
 def tag_key(tag: Tag) -> int:
@@ -46,74 +53,65 @@ def tag_key(tag: Tag) -> int:
     return fingerprint_parts((*parts, tag.window or "", tag.bucket or ""))
 
 
-Combine = Callable[[list[Any]], Any]
-
-
-def _evict(tag: TagState, now: Micros, window: Window, combine: Combine) -> None:
+def _evict(data: TagData, now: Micros, window: Window, combine: Combine) -> None:
     """Let buckets go that have left the window, and total the rest anew."""
-    buckets, leaves_at, gone = tag.buckets, window.leaves_at, 0
-    while gone < len(buckets) and leaves_at(buckets[gone]) <= now:
-        gone += 1
-    if gone:
-        del buckets[:gone]
-        del tag.values[:gone]
-        tag.total = combine(tag.values)
-    tag.leaves_at = leaves_at(buckets[0]) if buckets else NEVER
+    leaves_at, end, stays = window.leaves_at, len(data), FIRST_BUCKET
+    while stays < end and leaves_at(data[stays]) <= now:
+        stays += 2
+    if stays > FIRST_BUCKET:
+        del data[FIRST_BUCKET:stays]
+        data[TOTAL] = combine(data[FIRST_VALUE::2])
+    data[LEAVES_AT] = leaves_at(data[FIRST_BUCKET]) if stays < end else NEVER
 
 
 def _place(
-    tag: TagState, bucket: int, now: Micros, window: Window, combine: Combine, zero: Any
+    data: TagData, bucket: int, now: Micros, window: Window, combine: Combine, zero: Any
 ) -> int | None:
     """Index of a bucket's value, opened where it is new; None once it has left the window."""
-    if now >= tag.leaves_at:
-        _evict(tag, now, window, combine)
+    if now >= data[LEAVES_AT]:
+        _evict(data, now, window, combine)
     leaves_at = window.leaves_at(bucket)
     if leaves_at <= now:
         return None
-    buckets = tag.buckets
-    index = len(buckets)
-    if index and bucket <= buckets[-1]:
-        index = bisect_left(buckets, bucket)
-        if buckets[index] == bucket:
-            return index
-    buckets.insert(index, bucket)
-    tag.values.insert(index, zero)
-    tag.leaves_at = min(tag.leaves_at, leaves_at)
-    return index
-
-
-def _total_of(values: list[Any]) -> Any:
-    return sum(values)
+    index = len(data)
+    if index > FIRST_BUCKET and bucket <= data[LAST_BUCKET]:
+        index = FIRST_BUCKET + 2 * bisect_left(data[FIRST_BUCKET::2], bucket)
+        if data[index] == bucket:
+            return index + 1
+    data[index:index] = (bucket, zero)
+    if leaves_at < data[LEAVES_AT]:
+        data[LEAVES_AT] = leaves_at
+    return index + 1
 
 
 def count(key: int, window: Window) -> Rolling:
     """How many events."""
 
     def update(tags: Tags, bucket: int, at: Micros, now: Micros, properties: Properties) -> bool:
-        tag = tags.get(key)
-        if tag is None:
-            tag = tags[key] = TagState(NEVER, 0, [], [])
-        buckets = tag.buckets
-        if buckets and buckets[-1] == bucket:
-            tag.values[-1] += 1
-            tag.total += 1
+        data = tags.get(key)
+        if data is None:
+            data = tags[key] = [NEVER, 0]
+        # With no bucket yet, NEVER stands there, which is no bucket's number.
+        if data[LAST_BUCKET] == bucket:
+            data[LAST_VALUE] += 1
+            data[TOTAL] += 1
             return True
-        index = _place(tag, bucket, now, window, _total_of, 0)
+        index = _place(data, bucket, now, window, sum, 0)
         if index is not None:
-            tag.values[index] += 1
-            tag.total += 1
+            data[index] += 1
+            data[TOTAL] += 1
         return True
 
-    def read(tag: TagState, now: Micros) -> int:
-        if now >= tag.leaves_at:
-            _evict(tag, now, window, _total_of)
-        total: int = tag.total
-        return total
+    def read(data: TagData, now: Micros) -> Any:
+        if now >= data[LEAVES_AT]:
+            _evict(data, now, window, sum)
+        return data[TOTAL]
 
     return Rolling(key=key, update=update, read=read, empty=0)
 
 
-def _number(value: Any) -> bool:
+def is_number(value: Any) -> bool:
+    """Whether a value may enter an aggregate of numbers."""
     # NaN fails every comparison, infinities and absurd numbers fail these.
     return type(value) in NUMERIC and -NUMBER_ABS_MAX <= value <= NUMBER_ABS_MAX
 
@@ -125,40 +123,36 @@ def get_of(path: str) -> Callable[[Properties], Any]:
     return lambda properties: properties.get(path)
 
 
+def _float_total(values: list[Any]) -> float:
+    return float(sum(values))
+
+
 def sum_(key: int, window: Window, path: str) -> Rolling:
     """The sum of a numeric property, given to six decimals."""
     get = get_of(path)
 
     def update(tags: Tags, bucket: int, at: Micros, now: Micros, properties: Properties) -> bool:
         value = get(properties)
-        if not _number(value):
+        if not is_number(value):
             return value is None
-        tag = tags.get(key)
-        if tag is None:
-            tag = tags[key] = TagState(NEVER, 0.0, [], [])
-        buckets = tag.buckets
-        index = -1
-        if not buckets or buckets[-1] != bucket:
-            placed = _place(tag, bucket, now, window, _float_total, 0.0)
-            if placed is None:
-                return True
-            index = placed
-        # As floats: a long life of large integers would outgrow 64 bits.
-        tag.values[index] += float(value)
-        tag.total += float(value)
+        data = tags.get(key)
+        if data is None:
+            data = tags[key] = [NEVER, 0.0]
+        # As floats from the start: a long life of large integers would outgrow 64 bits.
+        index: int | None = LAST_VALUE
+        if data[LAST_BUCKET] != bucket:
+            index = _place(data, bucket, now, window, _float_total, 0.0)
+        if index is not None:
+            data[index] += value
+            data[TOTAL] += value
         return True
 
-    def read(tag: TagState, now: Micros) -> float:
-        if now >= tag.leaves_at:
-            _evict(tag, now, window, _float_total)
-        total: float = round(tag.total, SUM_DIGITS)
-        return total
+    def read(data: TagData, now: Micros) -> Any:
+        if now >= data[LEAVES_AT]:
+            _evict(data, now, window, _float_total)
+        return round(data[TOTAL], SUM_DIGITS)
 
     return Rolling(key=key, update=update, read=read, empty=0.0)
-
-
-def _float_total(values: list[Any]) -> float:
-    return float(sum(values))
 
 
 def _pair_total(values: list[Any]) -> list[Any]:
@@ -171,26 +165,26 @@ def average(key: int, window: Window, path: str) -> Rolling:
 
     def update(tags: Tags, bucket: int, at: Micros, now: Micros, properties: Properties) -> bool:
         value = get(properties)
-        if not _number(value):
+        if not is_number(value):
             return value is None
-        tag = tags.get(key)
-        if tag is None:
-            tag = tags[key] = TagState(NEVER, [0.0, 0], [], [])
-        index = _place(tag, bucket, now, window, _pair_total, None)
+        data = tags.get(key)
+        if data is None:
+            data = tags[key] = [NEVER, [0.0, 0]]
+        index = _place(data, bucket, now, window, _pair_total, None)
         if index is None:
             return True
-        pair = tag.values[index]
+        pair = data[index]
         if pair is None:
-            pair = tag.values[index] = [0.0, 0]
-        for kept in (pair, tag.total):
-            kept[0] += float(value)
+            pair = data[index] = [0.0, 0]
+        for kept in (pair, data[TOTAL]):
+            kept[0] += value
             kept[1] += 1
         return True
 
-    def read(tag: TagState, now: Micros) -> float | None:
-        if now >= tag.leaves_at:
-            _evict(tag, now, window, _pair_total)
-        sum_of, count_of = tag.total
+    def read(data: TagData, now: Micros) -> Any:
+        if now >= data[LEAVES_AT]:
+            _evict(data, now, window, _pair_total)
+        sum_of, count_of = data[TOTAL]
         return round(sum_of / count_of, SUM_DIGITS) if count_of else None
 
     return Rolling(key=key, update=update, read=read, empty=None)
@@ -207,21 +201,22 @@ def _extreme(key: int, window: Window, path: str, better: Callable[[Any, Any], A
 
     def update(tags: Tags, bucket: int, at: Micros, now: Micros, properties: Properties) -> bool:
         value = get(properties)
-        if not _number(value):
+        if not is_number(value):
             return value is None
-        tag = tags.get(key)
-        if tag is None:
-            tag = tags[key] = TagState(NEVER, None, [], [])
-        index = _place(tag, bucket, now, window, combine, value)
+        data = tags.get(key)
+        if data is None:
+            data = tags[key] = [NEVER, None]
+        index = _place(data, bucket, now, window, combine, value)
         if index is not None:
-            tag.values[index] = better(tag.values[index], value)
-            tag.total = value if tag.total is None else better(tag.total, value)
+            data[index] = better(data[index], value)
+            total = data[TOTAL]
+            data[TOTAL] = value if total is None else better(total, value)
         return True
 
-    def read(tag: TagState, now: Micros) -> Any:
-        if now >= tag.leaves_at:
-            _evict(tag, now, window, combine)
-        return tag.total
+    def read(data: TagData, now: Micros) -> Any:
+        if now >= data[LEAVES_AT]:
+            _evict(data, now, window, combine)
+        return data[TOTAL]
 
     return Rolling(key=key, update=update, read=read, empty=None)
 
@@ -236,64 +231,70 @@ def max_(key: int, window: Window, path: str) -> Rolling:
     return _extreme(key, window, path, max)
 
 
-def _scalar(value: Any) -> bool:
+def is_plain(value: Any) -> bool:
+    """Whether a value may stand in a profile as it is: a short text, a number or a bool."""
     if isinstance(value, str):
         return len(value) <= TEXT_CHARS_MAX
-    return isinstance(value, bool) or _number(value)
+    return isinstance(value, bool) or is_number(value)
+
+
+def last(key: int, window: Window, path: str) -> Rolling:
+    """The value of the latest event by its own time; of two at one instant the later arrived.
+
+    Data: `[leaves_at, value, at]`; nothing older can become the latest again.
+    """
+    get = get_of(path)
+
+    def update(tags: Tags, bucket: int, at: Micros, now: Micros, properties: Properties) -> bool:
+        value = get(properties)
+        if value is None or not is_plain(value):
+            return value is None
+        data = tags.get(key)
+        if data is not None and at < data[2]:
+            return True
+        leaves_at = window.leaves_at(bucket)
+        if leaves_at > now:
+            if data is None:
+                tags[key] = [leaves_at, value, at]
+            else:
+                data[0], data[1], data[2] = leaves_at, value, at
+        return True
+
+    def read(data: TagData, now: Micros) -> Any:
+        return data[TOTAL] if now < data[LEAVES_AT] else None
+
+    return Rolling(key=key, update=update, read=read, empty=None)
 
 
 def _nothing(values: list[Any]) -> None:
     return None
 
 
-def last(key: int, window: Window, path: str) -> Rolling:
-    """The value of the latest event by its own time; of two at one instant the later arrived.
+def first(key: int, window: Window, path: str) -> Rolling:
+    """The value of the earliest event in the window; of two at one instant the first arrived.
 
-    Only that one is kept: nothing older can become the latest again.
+    Each bucket holds its own first as `[at, value]`.
     """
     get = get_of(path)
 
     def update(tags: Tags, bucket: int, at: Micros, now: Micros, properties: Properties) -> bool:
         value = get(properties)
-        if value is None or not _scalar(value):
+        if value is None or not is_plain(value):
             return value is None
-        leaves_at = window.leaves_at(bucket)
-        if leaves_at > now:
-            tag = tags.get(key)
-            if tag is None or not tag.values or at >= tag.values[0][0]:
-                tags[key] = TagState(leaves_at, None, [bucket], [[at, value]])
-        return True
-
-    def read(tag: TagState, now: Micros) -> Any:
-        if now >= tag.leaves_at:
-            _evict(tag, now, window, _nothing)
-        return tag.values[0][1] if tag.values else None
-
-    return Rolling(key=key, update=update, read=read, empty=None)
-
-
-def first(key: int, window: Window, path: str) -> Rolling:
-    """The value of the earliest event in the window; of two at one instant the first arrived."""
-    get = get_of(path)
-
-    def update(tags: Tags, bucket: int, at: Micros, now: Micros, properties: Properties) -> bool:
-        value = get(properties)
-        if value is None or not _scalar(value):
-            return value is None
-        tag = tags.get(key)
-        if tag is None:
-            tag = tags[key] = TagState(NEVER, None, [], [])
-        index = _place(tag, bucket, now, window, _nothing, None)
+        data = tags.get(key)
+        if data is None:
+            data = tags[key] = [NEVER, None]
+        index = _place(data, bucket, now, window, _nothing, None)
         if index is not None:
-            kept = tag.values[index]
+            kept = data[index]
             if kept is None or at < kept[0]:
-                tag.values[index] = [at, value]
+                data[index] = [at, value]
         return True
 
-    def read(tag: TagState, now: Micros) -> Any:
-        if now >= tag.leaves_at:
-            _evict(tag, now, window, _nothing)
-        return tag.values[0][1] if tag.values else None
+    def read(data: TagData, now: Micros) -> Any:
+        if now >= data[LEAVES_AT]:
+            _evict(data, now, window, _nothing)
+        return data[FIRST_VALUE][1] if len(data) > FIRST_VALUE else None
 
     return Rolling(key=key, update=update, read=read, empty=None)
 

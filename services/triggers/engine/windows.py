@@ -51,9 +51,20 @@ class Calendar:
         self._zone = ZoneInfo(zone)
         self._starts: dict[int, Micros] = {}
         self._days: dict[int, tuple[list[Micros], list[int]]] = {}
+        # Events come in the order of time, more or less: mostly it is the same day again.
+        self._from, self._until, self._day = 0, 0, 0
 
     def day_of(self, at: Micros) -> int:
         """Number of the civil day that `at` falls on."""
+        if self._from <= at < self._until:
+            return self._day
+        day = self._day_of(at)
+        starts, ends = self.start_of(day), self.start_of(day + 1)
+        if starts <= at < ends:
+            self._from, self._until, self._day = starts, ends, day
+        return day
+
+    def _day_of(self, at: Micros) -> int:
         known = self._days.get(at // DAY)
         if known is None:
             known = self._fill(at // DAY)

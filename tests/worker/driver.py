@@ -25,7 +25,7 @@ from services.runtime.kafka import partition_of
 from services.triggers.worker.engine_port import Engine
 from services.triggers.worker.fold import PartitionFold
 from services.triggers.worker.reading import META_KEY
-from services.triggers.worker.values import Answer, Flush, InForce, NeedRules
+from services.triggers.worker.values import Answer, Flush, InForce, NeedRules, Pause
 from tests.worker.standin import StandInRules, StandInState, decode_state, stand_in
 
 START = 1_800_000_000_000  # milliseconds
@@ -144,6 +144,7 @@ class Partition:
         self.flushes: list[Flush] = []
         self.answers: dict[int, Answer] = {}
         self.asked: list[NeedRules] = []
+        self.pauses = 0
         self.committed = 0
         self.fold: PartitionFold
         self.restart()
@@ -193,6 +194,9 @@ class Partition:
                     step = next(steps)
                 except StopIteration:
                     return
+            elif isinstance(step, Pause):
+                self.pauses += 1
+                step = next(steps)
             else:
                 self.asked.append(step)
                 rules = InForce(StandInRules(step.revision))

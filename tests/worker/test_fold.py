@@ -309,6 +309,28 @@ def test_a_tick_that_wakes_many_is_written_in_stretches(monkeypatch: pytest.Monk
     assert [flush.last for flush in partition.flushes].count(True) == 1
 
 
+def test_a_long_batch_lets_the_loop_turn_between_its_records() -> None:
+    log, partition = Log(), Partition()
+    for _ in range(10):
+        log.pack(*((ANN, "note") for _ in range(300)))
+    partition.take(log.rows)
+    assert partition.pauses == 2
+    assert partition.count("applied") == 3_000
+    assert len(partition.flushes) == 1
+
+
+def test_many_decisions_of_few_people_are_written_in_stretches(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(fold_module, "FLUSH_DECISIONS_MAX", 10)
+    log, partition = Log(), Partition()
+    for _ in range(35):
+        log.event(ANN, "send")
+    partition.take(log.rows)
+    assert len(partition.commands) == 35
+    assert max(len(flush.decisions) for flush in partition.flushes) <= 10
+
+
 def test_rules_change_at_the_markers_offset() -> None:
     log, partition = Log(), Partition()
     log.event(ANN)

@@ -1,8 +1,8 @@
 """The fold of one partition: records in, what is to be written out. No I/O, no clock.
 
-A batch is folded by a generator that yields `Flush` (write this) and `NeedRules` (give me the
-rules of this revision) and never waits itself. What comes out depends on the log and the
-stored states alone, not on where batches begin and end.
+A batch is folded by a generator that yields `Flush` (write this), `NeedRules` (give me the
+rules of this revision) and `Pause` (let others run), and never waits itself. What comes out
+depends on the log and the stored states alone, not on where batches begin and end.
 """
 
 import traceback
@@ -41,12 +41,17 @@ from services.triggers.worker.reading import (
 )
 from services.triggers.worker.refold import happenings, refold
 from services.triggers.worker.timers import Timers
-from services.triggers.worker.values import Answer, Flush, InForce, NeedRules, Unavailable
+from services.triggers.worker.values import Answer, Flush, InForce, NeedRules, Pause, Unavailable
 
 FLUSH_PEOPLE_MAX: Final = 5_000
 """A flush holds no more people than this: bounds memory and how long the loop is kept."""
+FLUSH_DECISIONS_MAX: Final = 20_000
+"""The same bound for what comes out: one event can be decided by many triggers."""
+STRETCH_EVENTS_MAX: Final = 1_000
+"""Events folded before the loop may turn: a batch of packs can hold a hundred thousand, and a
+member that is silent for so long loses its partitions. A pack is folded whole."""
 
-Steps = Generator[Flush | NeedRules, Answer | None, None]
+Steps = Generator[Flush | NeedRules | Pause, Answer | None, None]
 
 _log = get_logger(__name__)
 
@@ -125,8 +130,10 @@ class PartitionFold:
             self._rules = answer.rules
         decide = self._engine.decide
         replay = self._replay
-        at_hand_max = FLUSH_PEOPLE_MAX
+        at_hand_max, decided_max = FLUSH_PEOPLE_MAX, FLUSH_DECISIONS_MAX
+        left = STRETCH_EVENTS_MAX
         for record in records:
+            left -= 1
             try:
                 kind = kind_of(record.headers) if record.headers else KIND_EVENT
                 if kind == KIND_EVENT:
@@ -141,7 +148,9 @@ class PartitionFold:
                     )
                 elif kind == KIND_PACK:
                     position = record.offset << INDEX_BITS
-                    for index, event in enumerate(read_pack(record)):
+                    events = read_pack(record)
+                    left -= len(events)
+                    for index, event in enumerate(events):
                         self._apply(
                             decide, event, event.received_at, position | index, record, index
                         )
@@ -152,8 +161,11 @@ class PartitionFold:
                     yield from steps(record)
             except Malformed as error:
                 self._letters.add(record, error)
-            if len(self._at_hand) >= at_hand_max:
+            if len(self._at_hand) >= at_hand_max or len(self._out.decisions) >= decided_max:
                 yield self._flush(position_of(record, PACK_INDEX_MAX))
+            if left <= 0:
+                left = STRETCH_EVENTS_MAX
+                yield Pause()
         yield self._flush(position_of(records[-1], PACK_INDEX_MAX), last=True)
 
     # One thing that happened to one person.

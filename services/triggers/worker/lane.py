@@ -9,7 +9,7 @@ from services.runtime.batch.consumer import BatchMessage
 from services.triggers.worker.delivery import Delivery
 from services.triggers.worker.fold import PartitionFold
 from services.triggers.worker.rulebook import Rulebook
-from services.triggers.worker.values import Answer, Flush, NeedRules, Unavailable
+from services.triggers.worker.values import Answer, Flush, NeedRules, Pause, Unavailable
 
 BATCHES_QUEUED_MAX: Final = 2
 FLOW_POLL_SECONDS: Final = 0.1
@@ -101,6 +101,9 @@ class Lane:
             except StopIteration:
                 return
             answer = None
+            if isinstance(step, Pause):
+                await asyncio.sleep(0)
+                continue
             await self._settle()
             if isinstance(step, Flush):
                 self._writing = asyncio.create_task(self._write(message, step, since))

@@ -51,6 +51,11 @@ class NeedRules:
 
 
 @dataclass(frozen=True, slots=True)
+class Pause:
+    """Nothing is asked: the event loop may turn, so that heartbeats and writes go on."""
+
+
+@dataclass(frozen=True, slots=True)
 class InForce:
     """The answer: compiled rules."""
 

@@ -2,6 +2,7 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
+from hashlib import blake2b
 from typing import Final
 
 import httpx
@@ -32,21 +33,24 @@ from services.runtime.settings import KafkaSettings
 READ_SECONDS_MAX: Final = 300.0
 """For one topic; the embedded broker hands out some hundred thousand records a second."""
 
+DIGEST_BYTES: Final = 16
+
 _command: Final = msgspec.json.Decoder(SendCommand)
 _decision: Final = msgspec.json.Decoder(Decision)
 _dead_letter: Final = msgspec.json.Decoder(DeadLetter)
 
 
 class Logged(msgspec.Struct, kw_only=True):
-    """What stands on `events`."""
+    """What stands on `events`. `deliveries` has the status of each send that came back."""
 
     events: int = 0
     people: set[str] = msgspec.field(default_factory=set)
-    deliveries: Counter[str] = msgspec.field(default_factory=Counter)
+    deliveries: dict[str, str] = msgspec.field(default_factory=dict)
 
 
 class Commanded(msgspec.Struct, kw_only=True):
-    """What stands on `commands`.
+    """What stands on `commands`. A worker that was restarted writes some of them again, with
+    the same ids: they count once.
 
     `at_once` has, for each send decided on its own event, that event's id and the wall time
     in seconds at which the command was written (Kafka's timestamp, to the millisecond).
@@ -59,7 +63,10 @@ class Commanded(msgspec.Struct, kw_only=True):
 
 
 class Decided(msgspec.Struct, kw_only=True):
-    """What stands on `decisions`, by trigger and outcome, and by policy where one refused."""
+    """What stands on `decisions`, by trigger and outcome, and by policy where one refused.
+
+    One that was written again after a restart is the same bytes and counts once.
+    """
 
     outcomes: dict[str, Counter[str]] = msgspec.field(default_factory=lambda: defaultdict(Counter))
     policies: Counter[str] = msgspec.field(default_factory=Counter)
@@ -75,7 +82,8 @@ async def logged(settings: KafkaSettings) -> Logged:
             found.events += len(events)
             found.people.update(event.person for event in events)
         elif kind == KIND_DELIVERY:
-            found.deliveries[decode_delivery(record.value).status] += 1
+            delivery = decode_delivery(record.value)
+            found.deliveries[delivery.send_id] = delivery.status
     return found
 
 
@@ -97,7 +105,12 @@ async def commanded(settings: KafkaSettings) -> Commanded:
 async def decided(settings: KafkaSettings) -> Decided:
     """Count the decisions; raises `Transient`."""
     found = Decided()
+    seen: set[bytes] = set()
     async for record in read_topic(settings, DECISIONS, timeout_seconds=READ_SECONDS_MAX):
+        digest = blake2b(record.value, digest_size=DIGEST_BYTES).digest()
+        if digest in seen:
+            continue
+        seen.add(digest)
         decision = decode_json(record.value, _decision, "decision")
         found.outcomes[decision.trigger][decision.outcome.value] += 1
         if (policy := decision.details.get("policy")) is not None:
@@ -156,15 +169,27 @@ async def ledger(engine: AsyncEngine) -> tuple[dict[str, int], int]:
 
 
 _PROFILES: Final = text("""
-SELECT count(*) AS people, coalesce(sum(cardinality(ARRAY(SELECT jsonb_object_keys(tags)))), 0)
-    AS tag_values
+SELECT count(*) AS people, coalesce(sum(messages_accepted), 0) AS accepted,
+    coalesce(sum((SELECT count(*) FROM jsonb_each(tags) WHERE value <> 'null')), 0) AS tag_values
 FROM profile_store.profiles
 """)
 
 
-async def profiles(engine: AsyncEngine) -> tuple[int, int]:
-    """Profiles in PostgreSQL, and the tag values in them; raises `Transient`."""
+class Stored(msgspec.Struct, frozen=True, kw_only=True):
+    """What stands in the profile store, all people together."""
+
+    people: int
+    tag_values: int
+    messages_accepted: int
+
+
+async def stored(engine: AsyncEngine) -> Stored:
+    """Count profiles, tag values and messages in PostgreSQL; raises `Transient`."""
     with transient_errors():
         async with engine.connect() as connection:
             row = (await connection.execute(_PROFILES)).one()
-    return row.people, int(row.tag_values)
+    return Stored(
+        people=row.people,
+        tag_values=int(row.tag_values),
+        messages_accepted=int(row.accepted),
+    )

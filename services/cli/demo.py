@@ -10,9 +10,9 @@ from typing import Annotated, Any, Final
 import msgspec
 import typer
 from pydantic import SecretStr
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from services.cli import console
 from services.cli.demo_run import Demo
 from services.cli.retail import read_lines, to_message
 from services.cli.stack import Stack, StackSettings
@@ -62,17 +62,15 @@ async def _or_failed(stack: Stack, work: Coroutine[Any, Any, Summary]) -> Summar
         await asyncio.wait((running, failed))
 
 
-async def run_demo(
-    path: Path, *, data_dir: Path, json_file: Path | None, keep: bool, console: Console
-) -> int:
+async def run_demo(path: Path, *, data_dir: Path, json_file: Path | None, keep: bool) -> int:
     """Start a stack, run the demo on it, print; gives the exit code of the process."""
     lines = count_lines(path)
-    console.print(f"starting: broker, PostgreSQL, five services (logs in {data_dir / 'logs'})")
+    console.out.print(f"starting: broker, PostgreSQL, five services (logs in {data_dir / 'logs'})")
     settings = StackSettings(data_dir=data_dir, free_ports=True, clock="replay", durable=False)
     async with Stack(settings) as stack:
         engine = make_engine(DatabaseSettings(database_url=SecretStr(stack.database_url)))
         try:
-            with _progress(console) as bar:
+            with _progress() as bar:
                 task = bar.add_task("starting", total=lines)
                 demo = Demo(stack, engine, path, lines)
                 summary = await _or_failed(
@@ -84,26 +82,26 @@ async def run_demo(
                 )
         finally:
             await engine.dispose()
-        right = report(summary, console, json_file)
+        right = report(summary, json_file)
         if keep:
-            await _keep(stack, console)
+            await _keep(stack)
     return 0 if right else 1
 
 
-def report(summary: Summary, console: Console, json_file: Path | None) -> bool:
+def report(summary: Summary, json_file: Path | None) -> bool:
     """Print the summary, write it as JSON; whether its counts agree."""
-    console.print(render(summary))
+    console.out.print(render(summary))
     if json_file is not None:
         json_file.write_bytes(msgspec.json.format(msgspec.json.encode(summary)))
     wrong = problems(summary)
     for problem in wrong:
-        console.print(f"[red]does not add up:[/red] {problem}")
+        console.out.print(f"[red]does not add up:[/red] {problem}")
     if not wrong:
-        console.print("[green]every event and every send is accounted for[/green]")
+        console.out.print("[green]every event and every send is accounted for[/green]")
     return not wrong
 
 
-async def _keep(stack: Stack, console: Console) -> None:
+async def _keep(stack: Stack) -> None:
     for name, url in (
         ("ingest", stack.ingest_url),
         ("marketers' API", f"{stack.api_url}/docs"),
@@ -111,19 +109,19 @@ async def _keep(stack: Stack, console: Console) -> None:
         ("dispatcher", stack.dispatcher_url),
         ("triggers", stack.triggers_url),
     ):
-        console.print(f"  {name}: {url}")
-    console.print(f"  write key {stack.write_key}, API token {stack.api_token}")
-    console.print("Ctrl-C stops it")
+        console.out.print(f"  {name}: {url}")
+    console.out.print(f"  write key {stack.write_key}, API token {stack.api_token}")
+    console.out.print("Ctrl-C stops it")
     raise await stack.failed()
 
 
-def _progress(console: Console) -> Progress:
+def _progress() -> Progress:
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
-        console=console,
+        console=console.out,
     )
 
 
@@ -138,20 +136,13 @@ def demo_command(
     keep: Annotated[bool, typer.Option(help="leave everything running afterwards")] = False,
 ) -> None:
     """Replay real orders through everything and print what happened."""
-    console = Console()
     with tempfile.TemporaryDirectory(prefix="cuestream-demo-") as temporary:
-        work = run_demo(
-            file or bundled_sample(),
-            data_dir=data_dir or Path(temporary),
-            json_file=json_file,
-            keep=keep,
-            console=console,
+        code = console.run(
+            run_demo(
+                file or bundled_sample(),
+                data_dir=data_dir or Path(temporary),
+                json_file=json_file,
+                keep=keep,
+            )
         )
-        try:
-            code = asyncio.run(work)
-        except CuestreamError as error:
-            Console(stderr=True).print(f"[red]cuestream demo:[/red] {error}")
-            code = 1
-        except KeyboardInterrupt:
-            code = 130
     raise typer.Exit(code)

@@ -7,6 +7,7 @@ at a gentle pace, which measures live traffic.
 """
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -158,7 +159,7 @@ class Demo:
             await collect.counter(self._client, [self._stack.ingest_url], INGEST_EVENTS)
         )
         ledger, _ = await collect.ledger(self._engine)
-        people, tag_values = await collect.profiles(self._engine)
+        stored = await collect.stored(self._engine)
         loaded, live = self._latencies(commands)
         return Summary(
             file=self._path.name,
@@ -168,15 +169,16 @@ class Demo:
             logged=logged.events,
             folded=await self._folded(),
             dead_letters=dict(letters),
-            people=people,
+            people=stored.people,
             people_seen=len(logged.people),
-            tag_values=tag_values,
+            tag_values=stored.tag_values,
+            messages_accepted=stored.messages_accepted,
             decisions={name: dict(outcomes) for name, outcomes in decided.outcomes.items()},
             caps=dict(decided.policies),
             sends={name: dict(channels) for name, channels in commands.sends.items()},
-            duplicate_sends=commands.written_again,
+            commands_written_again=commands.written_again,
             ledger=ledger,
-            deliveries=dict(logged.deliveries),
+            deliveries=dict(Counter(logged.deliveries.values())),
             loaded_events=self._loaded_events,
             loaded_seconds=self._loaded_seconds,
             latency_loaded=loaded,

@@ -40,10 +40,11 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     people: int
     people_seen: int
     tag_values: int
+    messages_accepted: int
     decisions: dict[str, dict[str, int]]
     caps: dict[str, int]
     sends: dict[str, dict[str, int]]
-    duplicate_sends: int
+    commands_written_again: int
     ledger: dict[str, int]
     deliveries: dict[str, int]
     loaded_events: int
@@ -80,6 +81,7 @@ def problems(summary: Summary) -> list[str]:
     refused = sum(summary.refused.values())
     sends = sum(sum(channels.values()) for channels in summary.sends.values())
     sent = summary.decisions_by_outcome().get("sent", 0)
+    accepted = summary.deliveries.get("accepted", 0)
     # Ingest keeps a sample of what it refused among the dead letters; they are no loss.
     lost = sum(n for code, n in summary.dead_letters.items() if not code.startswith("ingest:"))
     equations = (
@@ -89,7 +91,7 @@ def problems(summary: Summary) -> list[str]:
         ("decisions to send", sent, "send commands", sends),
         ("sends in the ledger", sum(summary.ledger.values()), "send commands", sends),
         ("deliveries", sum(summary.deliveries.values()), "send commands", sends),
-        ("commands written twice", summary.duplicate_sends, "none", 0),
+        ("messages in profiles", summary.messages_accepted, "accepted deliveries", accepted),
         ("dead letters of what was accepted", lost, "none", 0),
         ("profiles in PostgreSQL", summary.people, "people in the log", summary.people_seen),
     )
@@ -133,8 +135,13 @@ def render(summary: Summary) -> RenderableType:
     events |= {f"refused: {code}": count for code, count in sorted(summary.refused.items())}
     events |= dict(sorted(summary.folded.items()))
     events |= {f"dead letter: {code}": count for code, count in summary.dead_letters.items()}
-    profile = {"people": summary.people, "tag values written": summary.tag_values}
-    sent: dict[str, object] = {f"ledger: {state}": n for state, n in sorted(summary.ledger.items())}
+    profile = {
+        "people": summary.people,
+        "tag values written": summary.tag_values,
+        "messages accepted": summary.messages_accepted,
+    }
+    sent: dict[str, object] = {"commands written again": summary.commands_written_again}
+    sent |= {f"ledger: {state}": n for state, n in sorted(summary.ledger.items())}
     sent |= {f"delivered: {status}": n for status, n in sorted(summary.deliveries.items())}
     speed = {
         "events/s from request to decision": f"{summary.events_per_second:,.0f}",

@@ -6,6 +6,7 @@ held to what the documentation promises instead.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
@@ -102,13 +103,26 @@ def _wrong_top(top: list[str], bought: pd.DataFrame, now: int) -> str | None:
     return f"weights {given}, not {best}" if max(off, default=0.0) > WEIGHT_ERROR_MAX else None
 
 
-def wrong_profile(rows: pd.DataFrame, now: int, tags: Mapping[str, Any]) -> list[str]:
+@dataclass(frozen=True)
+class Profile:
+    """A profile as it stands in PostgreSQL; `as_of` in seconds."""
+
+    as_of: int
+    tags: Mapping[str, Any]
+    approximate: frozenset[str]
+    messages_accepted: int
+
+
+def wrong_profile(rows: pd.DataFrame, profile: Profile) -> list[str]:
     """What is wrong with one person's tags, given their lines without duplicates."""
+    now, tags = profile.as_of, profile.tags
     if set(tags) != TAGS:
         return [f"tags {sorted(tags)}, not {sorted(TAGS)}"]
     bought = rows[rows["kind"] == "bought"]
-    estimated = bought["product"].nunique() > EXACT_VALUES_MAX
     wrong: list[str] = []
+    estimated = "products_90d" in profile.approximate
+    if estimated and bought["product"].nunique() <= EXACT_VALUES_MAX:
+        wrong.append("products_90d is an estimate of few values")
     for name, wanted in exact_values(rows, now).items():
         value = tags[name]
         if name == "products_90d" and estimated:
@@ -120,17 +134,15 @@ def wrong_profile(rows: pd.DataFrame, now: int, tags: Mapping[str, Any]) -> list
     return wrong if top is None else [*wrong, f"top_products: {top}"]
 
 
-def wrong_profiles(
-    known: pd.DataFrame, profiles: Mapping[str, tuple[int, Mapping[str, Any]]]
-) -> list[str]:
-    """What is wrong with all profiles: `person -> (second as of which, tags)`."""
+def wrong_profiles(known: pd.DataFrame, profiles: Mapping[str, Profile]) -> list[str]:
+    """What is wrong with all profiles, given all lines of known customers."""
     once = known[~known["duplicate"]].groupby("customer", sort=False)
     people = {str(person): rows for person, rows in once}
     wrong = [f"{person}: no profile" for person in people.keys() - profiles.keys()]
     wrong += [f"{person}: unknown" for person in profiles.keys() - people.keys()]
     for person in people.keys() & profiles.keys():
-        rows, (as_of, tags) = people[person], profiles[person]
-        if as_of < rows["at"].iloc[-1]:
+        rows, profile = people[person], profiles[person]
+        if profile.as_of < rows["at"].iloc[-1]:
             wrong.append(f"{person}: the profile is older than the last line")
-        wrong += [f"{person}: {what}" for what in wrong_profile(rows, as_of, tags)]
+        wrong += [f"{person}: {what}" for what in wrong_profile(rows, profile)]
     return wrong

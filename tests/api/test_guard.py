@@ -23,6 +23,8 @@ PATHS = [
     ("GET", "/nothing"),
     ("GET", "/"),
     ("GET", "//healthz"),
+    ("GET", "/v1/triggers/healthz"),
+    ("GET", "/healthz/v1/triggers"),
     ("GET", "/healthz/../v1/triggers"),
 ]
 

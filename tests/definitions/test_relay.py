@@ -132,6 +132,25 @@ async def test_a_marker_never_comes_without_its_definitions(rig: Rig) -> None:
     assert heads(rig.announcer.written)[0] == ("head", 1)
 
 
+async def test_a_revision_is_pending_until_its_marker_is_acknowledged(rig: Rig) -> None:
+    class Slow(MemoryAnnouncer):
+        def __init__(self) -> None:
+            super().__init__()
+            self.reached, self.acknowledged = asyncio.Event(), asyncio.Event()
+
+        async def write_marker(self, marker: Marker) -> None:
+            self.reached.set()
+            await self.acknowledged.wait()
+            await super().write_marker(marker)
+
+    slow = Slow()
+    async with rig.running(rig.make_relay(slow)):
+        await asyncio.wait_for(slow.reached.wait(), 10)
+        assert (await rig.definitions.revision()).pending == 3
+        slow.acknowledged.set()
+        await rig.settled()
+
+
 async def test_while_the_log_is_away_the_relay_says_so_and_editing_goes_on(rig: Rig) -> None:
     rig.announcer.fail_next = [("open", False)] * 1000
     async with rig.running():

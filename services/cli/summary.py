@@ -28,6 +28,9 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     and `sends` (by trigger, then channel) from their topics, `ledger` and the profile
     counts from PostgreSQL, `deliveries` from the delivery events that came back. `loaded_…`
     is the part of the run in which events went in as fast as they were taken.
+    `messages_accepted` is what profiles count: a person's log forgets an open send after
+    seven days, and while catching up a day lasts some milliseconds, so it falls short of the
+    deliveries by those that came back too many simulated days later.
     """
 
     file: str
@@ -81,7 +84,6 @@ def problems(summary: Summary) -> list[str]:
     refused = sum(summary.refused.values())
     sends = sum(sum(channels.values()) for channels in summary.sends.values())
     sent = summary.decisions_by_outcome().get("sent", 0)
-    accepted = summary.deliveries.get("accepted", 0)
     # Ingest keeps a sample of what it refused among the dead letters; they are no loss.
     lost = sum(n for code, n in summary.dead_letters.items() if not code.startswith("ingest:"))
     equations = (
@@ -91,7 +93,6 @@ def problems(summary: Summary) -> list[str]:
         ("decisions to send", sent, "send commands", sends),
         ("sends in the ledger", sum(summary.ledger.values()), "send commands", sends),
         ("deliveries", sum(summary.deliveries.values()), "send commands", sends),
-        ("messages in profiles", summary.messages_accepted, "accepted deliveries", accepted),
         ("dead letters of what was accepted", lost, "none", 0),
         ("profiles in PostgreSQL", summary.people, "people in the log", summary.people_seen),
     )
@@ -138,7 +139,7 @@ def render(summary: Summary) -> RenderableType:
     profile = {
         "people": summary.people,
         "tag values written": summary.tag_values,
-        "messages accepted": summary.messages_accepted,
+        "deliveries they knew of in time": summary.messages_accepted,
     }
     sent: dict[str, object] = {"commands written again": summary.commands_written_again}
     sent |= {f"ledger: {state}": n for state, n in sorted(summary.ledger.items())}

@@ -1,0 +1,1 @@
+"""The decision engine: what it decides, and why."""

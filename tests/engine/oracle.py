@@ -1,0 +1,144 @@
+"""Slow and obviously right: what tags should say and what caps must never allow.
+
+Nothing here is shared with the engine but the definitions and the contract values: tags are
+computed from the list of all events at every question, windows from local dates.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from services.contracts.definitions import Policy, Tag
+from services.contracts.event import Event
+from services.contracts.time import DAY, HOUR, MINUTE, Micros, from_micros, parse_duration
+
+
+def local(moment: Micros, zone: str) -> datetime:
+    """The instant on a clock of this zone."""
+    return from_micros(moment).astimezone(ZoneInfo(zone))
+
+
+def bucket_bounds(tag: Tag, moment: Micros, zone: str) -> tuple[Micros, Micros]:
+    """First instant of the bucket of `moment`, and the first one after it."""
+    window = parse_duration(tag.window or "")
+    if tag.bucket is not None:
+        size = parse_duration(tag.bucket)
+    elif window <= 2 * HOUR:
+        size = MINUTE
+    elif window <= 7 * DAY:
+        size = HOUR
+    else:
+        return day_bounds(local(moment, zone).date(), moment, zone)
+    begins = moment - moment % size
+    return begins, begins + size
+
+
+def day_bounds(day: date, inside: Micros, zone: str) -> tuple[Micros, Micros]:
+    """Where a civil day begins and ends, found by halving: the local date never decreases."""
+
+    def first_instant(wanted: date) -> Micros:
+        low, high = inside - 3 * DAY, inside + 3 * DAY
+        while high - low > 1:
+            middle = (low + high) // 2
+            low, high = (low, middle) if local(middle, zone).date() >= wanted else (middle, high)
+        return high
+
+    return first_instant(day), first_instant(day + timedelta(days=1))
+
+
+def in_window(tag: Tag, occurred_at: Micros, now: Micros, zone: str) -> bool:
+    """Whether the bucket of an event still touches the window `(now - window, now]`."""
+    if tag.window is None:
+        return True
+    _, ends = bucket_bounds(tag, occurred_at, zone)
+    return ends > now - parse_duration(tag.window)
+
+
+def tag_value(tag: Tag, events: Iterable[Event], now: Micros, zone: str) -> Any:
+    """A tag's value from all events that ever arrived, in order of arrival."""
+    path = tag.value or ""
+    counted = [
+        event
+        for event in events
+        if event.name in tag.events and in_window(tag, event.occurred_at, now, zone)
+    ]
+    if tag.aggregate == "count":
+        return len(counted)
+    pairs = [
+        (event.occurred_at, event.properties[path])
+        for event in counted
+        if event.properties.get(path) is not None
+    ]
+    values = [value for _, value in pairs]
+    if tag.aggregate == "sum":
+        return round(sum(values), 6)
+    if tag.aggregate == "distinct":
+        return len(set(values))
+    if not values:
+        return None
+    if tag.aggregate == "average":
+        return round(sum(values) / len(values), 6)
+    if tag.aggregate in ("min", "max"):
+        return min(values) if tag.aggregate == "min" else max(values)
+    if tag.aggregate == "first":
+        earliest = min(moment for moment, _ in pairs)
+        return next(value for moment, value in pairs if moment == earliest)
+    latest = max(moment for moment, _ in pairs)
+    return [value for moment, value in pairs if moment == latest][-1]
+
+
+@dataclass(kw_only=True)
+class OneSend:
+    """A send as the world saw it: when it was decided, and when it was given up, if it was."""
+
+    at: Micros
+    trigger: str
+    channel: str
+    category: str
+    released_at: Micros | None = None
+
+
+def counts(policy: Policy, send: OneSend) -> bool:
+    """Whether a policy speaks of this send."""
+    kind, value = policy.scope.kind, policy.scope.value
+    if send.category == "transactional":
+        return kind == "category" and value == "transactional"
+    return {
+        "all": True,
+        "channel": send.channel == value,
+        "category": send.category == value,
+        "trigger": send.trigger == value,
+    }[kind]
+
+
+def period_name(window: str, moment: Micros, zone: str) -> tuple[int, ...]:
+    """The civil day, week or month an instant belongs to."""
+    civil = local(moment, zone).date()
+    if window == "day":
+        return (civil.toordinal(),)
+    if window == "week":
+        return tuple(civil.isocalendar()[:2])
+    return (civil.year, civil.month)
+
+
+def standing(
+    policy: Policy, sends: Sequence[OneSend], now: Micros, zone: str, *, up_to: int
+) -> list[OneSend]:
+    """Of the first `up_to` sends those a policy counts at `now`: decided, not given up."""
+    inside = []
+    for send in sends[:up_to]:
+        if not counts(policy, send) or send.at > now:
+            continue
+        if send.released_at is not None and send.released_at <= now:
+            continue
+        if policy.window in ("day", "week", "month"):
+            same = period_name(policy.window, send.at, zone) == period_name(
+                policy.window, now, zone
+            )
+        else:
+            same = now - parse_duration(policy.window) < send.at
+        if same:
+            inside.append(send)
+    return inside

@@ -1,6 +1,7 @@
 """`cuestream demo`: the main job on real orders, from HTTP to delivery, and what it came to."""
 
 import asyncio
+import signal
 import tempfile
 from collections.abc import Coroutine
 from importlib import resources
@@ -17,6 +18,7 @@ from services.cli.demo_run import Demo
 from services.cli.retail import read_lines, to_message
 from services.cli.stack import Stack, StackSettings
 from services.cli.summary import Summary, problems, render
+from services.cli.up import print_addresses
 from services.contracts.errors import CuestreamError
 from services.runtime.database import make_engine
 from services.runtime.settings import DatabaseSettings
@@ -64,6 +66,9 @@ async def _or_failed(stack: Stack, work: Coroutine[Any, Any, Summary]) -> Summar
 
 async def run_demo(path: Path, *, data_dir: Path, json_file: Path | None, keep: bool) -> int:
     """Start a stack, run the demo on it, print; gives the exit code of the process."""
+    # Asked to end, it ends as by Ctrl-C: everything it started is stopped first.
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGTERM, lambda: signal.raise_signal(signal.SIGINT))
     lines = count_lines(path)
     console.out.print(f"starting: broker, PostgreSQL, five services (logs in {data_dir / 'logs'})")
     settings = StackSettings(data_dir=data_dir, free_ports=True, clock="replay", durable=False)
@@ -102,16 +107,7 @@ def report(summary: Summary, json_file: Path | None) -> bool:
 
 
 async def _keep(stack: Stack) -> None:
-    for name, url in (
-        ("ingest", stack.ingest_url),
-        ("marketers' API", f"{stack.api_url}/docs"),
-        ("profiles", f"{stack.profile_store_url}/docs"),
-        ("dispatcher", stack.dispatcher_url),
-        ("triggers", stack.triggers_url),
-    ):
-        console.out.print(f"  {name}: {url}")
-    console.out.print(f"  write key {stack.write_key}, API token {stack.api_token}")
-    console.out.print("Ctrl-C stops it")
+    print_addresses(stack, console.out, "those of the demo (retail)")
     raise await stack.failed()
 
 

@@ -84,7 +84,14 @@ class Sender:
     `sent_at` keeps the wall time in seconds at which each message first left, by message id.
     """
 
-    def __init__(self, *, url: str, write_key: str, lanes: int) -> None:
+    def __init__(
+        self,
+        *,
+        url: str,
+        write_key: str,
+        lanes: int,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
         self._url = f"{url}/v1/batch"
         self.lanes: Final = lanes
         self._client = httpx.AsyncClient(
@@ -92,6 +99,7 @@ class Sender:
             timeout=REQUEST_TIMEOUT_SECONDS,
             limits=httpx.Limits(max_connections=lanes, max_keepalive_connections=lanes),
             trust_env=False,
+            transport=transport,
         )
         self.sent_at: dict[str, float] = {}
 

@@ -8,7 +8,7 @@ from typing import Final
 from services.contracts.errors import Transient
 from services.contracts.metrics import LEDGER
 from services.dispatcher.channels.port import Unknown
-from services.dispatcher.commands import decode_command
+from services.dispatcher.commands import decode_known
 from services.dispatcher.lane import INTERRUPTED, Lane, Rules
 from services.dispatcher.ledger import Ledger
 from services.dispatcher.ledger_reads import LedgerReader
@@ -99,7 +99,7 @@ class Housekeeping:
                 self._settler.put(
                     Settled(
                         claim=claim,
-                        command=decode_command(claim.command),
+                        command=decode_known(claim.command),
                         settlement=self._rules.settle(claim, outcome, idempotent=idempotent),
                         done=_nothing,
                     )

@@ -15,7 +15,7 @@ from services.dispatcher.channels.port import (
     Refused,
     Unknown,
 )
-from services.dispatcher.commands import compose, decode_command
+from services.dispatcher.commands import compose, decode_known
 from services.dispatcher.ledger import Claim, Ledger
 from services.dispatcher.policy import (
     Policy,
@@ -138,7 +138,7 @@ class Lane:
         self._awake.clear()
 
     async def _attempt(self, claim: Claim) -> None:
-        command = decode_command(claim.command)
+        command = decode_known(claim.command)
         settlement = await self._perform(claim, command)
         self._settler.put(
             Settled(claim=claim, command=command, settlement=settlement, done=self._release)

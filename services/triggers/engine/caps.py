@@ -11,7 +11,7 @@ import msgspec
 
 from services.contracts.definitions import Policy
 from services.contracts.time import DAY, Micros, parse_duration
-from services.triggers.engine.limits import OPEN_SEND_KEPT, SENDS_MAX
+from services.triggers.engine.limits import OPEN_SEND_KEPT, OPEN_SENDS_MAX, SENDS_MAX
 from services.triggers.engine.state import Sending, Sent
 from services.triggers.engine.windows import CALENDAR_UNITS, Calendar
 
@@ -103,27 +103,25 @@ def refusal(
 
 def reserve(sending: Sending, sent: Sent, caps: Sequence[Cap]) -> None:
     """Put a send on the person's list, and forget those that nothing needs any more."""
-    sending.sends = [one for one in sending.sends if _needed(one, caps, sent.at)]
-    if len(sending.sends) >= SENDS_MAX:
-        del sending.sends[_least_needed(sending.sends, caps, sent.at)]
-    sending.sends.append(sent)
+    sends: list[Sent] = []
+    uncounted = 0
+    for one in reversed(sending.sends):
+        if _counted(one, caps, sent.at):
+            sends.append(one)
+        elif not one.accepted and one.at > sent.at - OPEN_SEND_KEPT:
+            uncounted += 1
+            if uncounted < OPEN_SENDS_MAX:
+                sends.append(one)
+    sends.reverse()
+    sends.append(sent)
+    sending.sends = sends
 
 
 def full(sending: Sending, caps: Sequence[Cap], now: Micros) -> bool:
-    """Whether the list holds as many sends as it may, and every one still counts."""
-    return len(sending.sends) >= SENDS_MAX and all(
-        any(cap.keeps(one, now) for cap in caps) for one in sending.sends
-    )
+    """Whether the list holds as many counted sends as it may."""
+    sends = sending.sends
+    return len(sends) >= SENDS_MAX and sum(_counted(one, caps, now) for one in sends) >= SENDS_MAX
 
 
-def _needed(sent: Sent, caps: Sequence[Cap], now: Micros) -> bool:
-    if any(cap.keeps(sent, now) for cap in caps):
-        return True
-    return not sent.accepted and sent.at > now - OPEN_SEND_KEPT
-
-
-def _least_needed(sends: Sequence[Sent], caps: Sequence[Cap], now: Micros) -> int:
-    for index, one in enumerate(sends):
-        if not any(cap.keeps(one, now) for cap in caps):
-            return index
-    raise AssertionError("refused before: the list is full of sends that count")
+def _counted(sent: Sent, caps: Sequence[Cap], now: Micros) -> bool:
+    return any(cap.keeps(sent, now) for cap in caps)

@@ -31,9 +31,10 @@ TRAITS_BYTES_MAX: Final = 16 * 1_024
 ALIASES_MAX: Final = 16
 
 SENDS_MAX: Final = 2_000
-"""Sends a person's state remembers; when all still count, further ones are refused."""
+"""Sends that caps may still count; when a person has so many, further ones are refused."""
+OPEN_SENDS_MAX: Final = 64
 OPEN_SEND_KEPT: Final = 7 * DAY
-"""A send no cap counts is remembered this long for its delivery."""
+"""Sends that no cap counts are remembered, so many and so long, for their deliveries."""
 PENDING_MAX: Final = 16
 DEDUP_KEYS_MAX: Final = 256
 ONCE_KEYS_MAX: Final = 256

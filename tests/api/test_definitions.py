@@ -175,9 +175,10 @@ async def test_wrong_definitions_are_refused_with_place_and_reason(
     unknown = await client.post("/v1/triggers", json=TRIGGER | {"colour": "red"})
     assert unknown.status_code == 422
     assert unknown.headers["content-type"] == "application/problem+json"
-    assert unknown.json() == {
+    said = unknown.json()
+    assert said.pop("title")  # the standard library's phrase, which changed with 3.13
+    assert said == {
         "type": "about:blank",
-        "title": "Unprocessable Entity",
         "status": 422,
         "detail": "the definitions are not right",
         "code": "wrong_definition",

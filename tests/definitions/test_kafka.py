@@ -62,6 +62,16 @@ async def test_records_stand_in_order_with_their_keys(
     ]
 
 
+async def test_the_head_is_the_newest_revision_whatever_was_repeated(
+    announcer: KafkaAnnouncer,
+) -> None:
+    assert await announcer.head() == 0
+    for revision in (1, 2, 3):
+        await announcer.write_definitions([record("t", revision), head_record(revision)])
+    await announcer.write_definitions([*(record(f"t{n}", 2) for n in range(9)), head_record(2)])
+    assert await announcer.head() == 3
+
+
 async def test_a_marker_stands_in_every_partition_and_says_what_it_is(
     announcer: KafkaAnnouncer, kafka_settings: KafkaSettings
 ) -> None:

@@ -106,7 +106,7 @@ async def test_what_is_published_while_it_runs_is_carried(rig: Rig) -> None:
 
 
 @pytest.mark.parametrize("arrives", [False, True], ids=["lost", "arrived"])
-@pytest.mark.parametrize("method", ["open", "write_definitions", "write_marker"])
+@pytest.mark.parametrize("method", ["open", "head", "write_definitions", "write_marker"])
 async def test_a_broken_write_is_repeated_whole(rig: Rig, method: str, arrives: bool) -> None:
     rig.announcer.fail_next = [(method, arrives)] * 2
     async with rig.running():
@@ -190,6 +190,22 @@ async def test_a_log_that_lost_everything_is_told_what_stood_before_what_is_new(
         await rig.settled()
     # Revision 4 alone would be a workspace of one trigger without caps.
     assert heads(fresh.written) == [("head", 3), ("marker", 3), ("head", 4), ("marker", 4)]
+
+
+async def test_a_database_behind_its_log_publishes_nothing_and_says_so(rig: Rig) -> None:
+    async with rig.running():
+        await rig.settled()
+    restored = Rig()
+    await restored.definitions.bootstrap()
+    before = list(rig.announcer.written)
+    relay = restored.make_relay(rig.announcer)
+    async with restored.running(relay):
+        await until(lambda: relay.problem, "the relay's complaint")
+        assert relay.problem == (
+            "the log stands at revision 3, the database only at 1: it was restored from a "
+            "backup or belongs to another log"
+        )
+    assert rig.announcer.written == before
 
 
 async def test_an_error_that_is_no_transient_one_comes_out(rig: Rig) -> None:

@@ -177,6 +177,7 @@ class OutboxSuite:
         async with store.writing() as writer:
             await writer.publish([stored(tag(version=2), "tag", version=2)], START + 1)
         async with outbox.leading() as desk:
+            assert await desk.newest() == 2
             first = await desk.next()
             assert first is not None
             assert first == await desk.next()

@@ -18,6 +18,9 @@ class Announcer(Protocol):
     async def open(self) -> None:
         """Connect."""
 
+    async def head(self) -> int:
+        """The newest revision that stands in the log, 0 in an empty one."""
+
     async def write_definitions(self, records: Sequence[DefinitionRecord]) -> None:
         """Append the records in this order."""
 

@@ -5,19 +5,24 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Final
 
-from aiokafka import AIOKafkaProducer
+import msgspec
+from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
 from services.contracts.codec import encode_json
 from services.contracts.control import Marker
-from services.contracts.definitions import DefinitionRecord, definition_key
+from services.contracts.definitions import HEAD_KEY, DefinitionRecord, definition_key
 from services.contracts.errors import Transient
 from services.contracts.topics import DEFINITIONS, EVENTS, KIND_HEADER, KIND_MARKER
-from services.runtime.kafka import make_producer, topic_name
+from services.runtime.kafka import make_consumer, make_producer, topic_name
 from services.runtime.settings import KafkaSettings
 
 CLOSE_SECONDS_MAX: Final = 5.0
+HEAD_SECONDS_MAX: Final = 30.0
+HEAD_POLL_MS: Final = 200
+
+_decoder: Final = msgspec.json.Decoder(DefinitionRecord)
 
 
 class KafkaAnnouncer:
@@ -45,6 +50,28 @@ class KafkaAnnouncer:
                     raise Transient(f"topic {name} is missing: `cuestream topics` creates it")
             self._producer = make_producer(self._settings)
             await self._producer.start()
+
+    async def head(self) -> int:
+        """Read the topic of definitions, which is small, to its end."""
+        place = TopicPartition(self._definitions, 0)
+        consumer = make_consumer(self._settings, group=None)
+        head = 0
+        async with _kafka_errors(), asyncio.timeout(HEAD_SECONDS_MAX):
+            try:
+                await consumer.start()
+                consumer.assign([place])
+                await consumer.seek_to_beginning(place)
+                end = (await consumer.end_offsets([place]))[place]
+                while await consumer.position(place) < end:
+                    found = await consumer.getmany(place, timeout_ms=HEAD_POLL_MS)
+                    for record in found.get(place, ()):
+                        if record.key == HEAD_KEY:
+                            head = max(head, _decoder.decode(record.value or b"").revision)
+            except msgspec.DecodeError as error:
+                raise Transient(f"a record of {self._definitions} cannot be read") from error
+            finally:
+                await consumer.stop()
+        return head
 
     async def write_definitions(self, records: Sequence[DefinitionRecord]) -> None:
         """Append the records; the last one only when those before it are acknowledged."""

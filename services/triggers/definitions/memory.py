@@ -152,6 +152,9 @@ class _Desk:
     def __init__(self, tables: Tables) -> None:
         self._tables = tables
 
+    async def newest(self) -> int:
+        return len(self._tables.revisions)
+
     async def next(self) -> Work | None:
         carried = self._tables.carried
         if not carried:
@@ -202,6 +205,16 @@ class MemoryAnnouncer:
         """Connect."""
         self._fail("open", [])
         self.opened = True
+
+    async def head(self) -> int:
+        """The newest revision kept."""
+        self._fail("head", [])
+        heads = [
+            one.revision
+            for one in self.written
+            if isinstance(one, DefinitionRecord) and one.kind == "revision"
+        ]
+        return max(heads, default=0)
 
     async def write_definitions(self, records: Sequence[DefinitionRecord]) -> None:
         """Keep the records."""

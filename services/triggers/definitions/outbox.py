@@ -27,6 +27,9 @@ class Desk(Protocol):
     longer does and raise `Transient`.
     """
 
+    async def newest(self) -> int:
+        """The newest revision published, carried or not; 0 before the first."""
+
     async def next(self) -> Work | None:
         """An announcement, if one was asked for, of what is in force at the newest revision
         carried; else the oldest revision not carried yet; else None.

@@ -79,6 +79,10 @@ class _Desk:
     def __init__(self, connection: AsyncConnection) -> None:
         self._connection = connection
 
+    async def newest(self) -> int:
+        with transient_errors():
+            return await self._connection.scalar(select(func.max(_o.c.revision))) or 0
+
     async def next(self) -> Work | None:
         with transient_errors():
             pending = (

@@ -80,6 +80,7 @@ class Relay:
         async with self._outbox.leading() as desk:
             try:
                 await self._announcer.open()
+                await self._refuse_older_database(desk)
                 while True:
                     work = await desk.next()
                     self.problem = None
@@ -89,6 +90,17 @@ class Relay:
                         await self._carry(desk, work)
             finally:
                 await self._announcer.close()
+
+    async def _refuse_older_database(self, desk: Desk) -> None:
+        """Workers ignore markers up to the revision they know: what a database published that
+        was restored or begun anew beside an older log would be lost without a word.
+        """
+        head, newest = await self._announcer.head(), await desk.newest()
+        if head > newest:
+            raise Transient(
+                f"the log stands at revision {head}, the database only at {newest}: it was "
+                "restored from a backup or belongs to another log"
+            )
 
     async def _carry(self, desk: Desk, work: Work) -> None:
         await self._announcer.write_definitions(work.records)

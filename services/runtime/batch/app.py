@@ -23,7 +23,8 @@ BATCHES_WAITING_MAX: Final = 8
 CHANGELOG_BATCHES_WAITING_MAX: Final = 64
 CHANGELOG_SEGMENT_BYTES: Final = 64 << 20
 HEARTBEAT_SECONDS: Final = 0.5
-REBALANCE_SECONDS_MIN: Final = 4.0
+REBALANCE_SECONDS: Final = 30.0
+"""How long members may take to finish their running batches when partitions change hands."""
 TABLE: Final = "state"
 
 Handler = Callable[[BatchMessage], Awaitable[None]]
@@ -111,9 +112,7 @@ def build_app(
         broker_commit_interval=options.commit_interval_seconds,
         broker_session_timeout=settings.kafka_session_timeout_ms / 1000,
         broker_heartbeat_interval=HEARTBEAT_SECONDS,
-        broker_rebalance_timeout=max(
-            REBALANCE_SECONDS_MIN, settings.kafka_session_timeout_ms / 1000
-        ),
+        broker_rebalance_timeout=REBALANCE_SECONDS,
         broker_request_timeout=settings.kafka_request_timeout_ms / 1000,
         producer_acks=-1,
     )
@@ -156,22 +155,21 @@ async def running(app: BatchApp, *, stop_seconds_max: float) -> AsyncIterator[as
     """Start the app, give a task that fails with `Crashed` when it does, and stop it at the end.
 
     Stopping finishes the running batches, commits them and leaves the group; it takes at
-    most `stop_seconds_max`. After a crash nothing more is committed but what was processed.
+    most `stop_seconds_max`. When the block raises, nothing is stopped or committed: the
+    caller ends the process, and with it every write that is still on its way.
 
     Raises:
         TimeoutError: it did not stop in time; the process should end at once.
     """
     app.finalize()
-    watch: asyncio.Task[None] | None = None
+    await app.start()
+    watch = asyncio.create_task(_watch(app))
     try:
-        await app.start()
-        watch = asyncio.create_task(_watch(app))
         yield watch
     finally:
-        if watch is not None:
-            watch.cancel()
-        async with asyncio.timeout(stop_seconds_max):
-            await app.stop()
+        watch.cancel()
+    async with asyncio.timeout(stop_seconds_max):
+        await app.stop()
 
 
 async def _watch(app: BatchApp) -> None:

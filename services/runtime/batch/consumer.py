@@ -127,6 +127,12 @@ class BatchConsumer(driver.Consumer):
         self._unacked_messages.discard(message)
         notify(self._waiting_for_ack)
 
+    @property
+    def heartbeat_at(self) -> float:
+        """Monotonic time of the last heartbeat that the group answered well."""
+        at: float = self._thread.heartbeat_at
+        return at
+
     def position_processed(self, tp: TP) -> int | None:
         """Offset after the last processed record of a partition; None before the first."""
         self._advance(tp)

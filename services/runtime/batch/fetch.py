@@ -1,6 +1,8 @@
 """The consumer thread: records as aiokafka's parser makes them, and where each read began."""
 
 import asyncio
+import math
+import time
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from typing import Any, Final, NamedTuple, Protocol
@@ -86,9 +88,14 @@ class _Shelf(OrderedDict[Any, Any]):
 
 
 class BatchConsumerThread(driver.AIOKafkaConsumerThread):
-    """Faust's thread around the aiokafka consumer, for reading in batches."""
+    """Faust's thread around the aiokafka consumer, for reading in batches.
+
+    `heartbeat_at` is the monotonic time of the last heartbeat that the group answered well.
+    Until a session timeout later nobody else can have got this member's partitions.
+    """
 
     _shelf: _Shelf
+    heartbeat_at: float = -math.inf
 
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = super()._create_worker_consumer(transport)
@@ -98,10 +105,29 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
         return consumer
 
     async def on_start(self) -> None:
-        """Start the consumer and put the shelf in before anything is fetched."""
+        """Start the consumer; put the shelf in before anything is fetched, listen to heartbeats."""
         await super().on_start()
+        consumer = self._ensure_consumer()
         self._shelf = _Shelf()
-        self._ensure_consumer()._fetcher._records = self._shelf  # noqa: SLF001
+        consumer._fetcher._records = self._shelf  # noqa: SLF001
+        coordinator = consumer._coordinator  # noqa: SLF001
+        beat = coordinator._do_heartbeat  # noqa: SLF001
+
+        async def noted() -> bool:
+            asked_at = time.monotonic()
+            known = bool(await beat())
+            if known:
+                self.heartbeat_at = asked_at
+            elif coordinator.generation < 0:
+                self.heartbeat_at = -math.inf  # the group has given us up
+            return known
+
+        coordinator._do_heartbeat = noted  # noqa: SLF001
+
+    async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
+        """Joining the group is as good as a heartbeat."""
+        self.heartbeat_at = time.monotonic()
+        await super().on_partitions_assigned(assigned, generation_id)
 
     async def _fetch_records(self, *args: Any, **kwargs: Any) -> dict[TP, Fetched]:
         records = await super()._fetch_records(*args, **kwargs)

@@ -54,7 +54,7 @@ NAMES: Final = (
         "AIOKafkaConsumerThread",
         (
             "_create_worker_consumer", "_ensure_consumer", "_fetch_records", "_highwaters",
-            "_seek_wait", "on_start", "seek_to_beginning", "call_thread",
+            "_seek_wait", "on_start", "seek_to_beginning", "call_thread", "on_partitions_assigned",
         ),
         (),
         "fetch wait, raw records, positions, end offsets",
@@ -73,10 +73,9 @@ NAMES: Final = (
         "recovery and standbys fed with batches",
     ),
     Private(
-        "faust.tables.manager", "TableManager", ("recovery", "changelog_queue"), (),
+        "faust.tables.manager", "TableManager", ("recovery", "_recovery", "changelog_queue"), (),
         "our recovery instead of Faust's",
     ),
-    Private("faust.tables.manager", "TableManager", ("_recovery",), (), "the same"),
     Private("faust.tables.base", "Collection", ("_new_store",), (), "our store"),
     Private(
         "faust.app.base", "App", ("_new_transport", "_on_partitions_revoked"),
@@ -88,7 +87,13 @@ NAMES: Final = (
     Private("faust.types.tuples", "ConsumerMessage", ("ack",), (), "batches are messages"),
     Private(
         "aiokafka.consumer.consumer", "AIOKafkaConsumer", ("seek_to_committed",),
-        ("_fetcher", "_fetch_max_wait_ms"), "the fetch wait; putting the shelf in",
+        ("_fetcher", "_coordinator", "_fetch_max_wait_ms"),
+        "the fetch wait; putting the shelf in",
+    ),
+    Private(
+        "aiokafka.consumer.group_coordinator", "GroupCoordinator",
+        ("_do_heartbeat", "_heartbeat_routine", "reset_generation"), ("generation",),
+        "hearing of answered heartbeats",
     ),
     Private(
         "aiokafka.consumer.fetcher", "Fetcher", ("fetched_records",), ("_records",),

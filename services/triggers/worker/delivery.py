@@ -49,21 +49,21 @@ class Delivery:
 
         Raises:
             KafkaError: not acknowledged; the caller stops without committing.
-            LeaseLost: this process slept so long that the partition may be another's.
+            LeaseLost: the partition may be another worker's by now.
         """
         if flush.has_outputs:
-            self._lease.check()
             write = self._writer.write
-            await asyncio.gather(
-                self._write_commands(partition, flush),
-                write(self._decisions, partition, flush.decisions),
-                write(self._profiles, partition, flush.profiles),
-                write(self._letters, DEAD_LETTER_PARTITION, flush.letters),
-            )
+            with self._lease.held():
+                await asyncio.gather(
+                    self._write_commands(partition, flush),
+                    write(self._decisions, partition, flush.decisions),
+                    write(self._profiles, partition, flush.profiles),
+                    write(self._letters, DEAD_LETTER_PARTITION, flush.letters),
+                )
         for records in (flush.states, [] if flush.meta is None else [(_META, flush.meta)]):
             if records:
-                self._lease.check()
-                last = await self._writer.write(self._changelog, partition, records)
+                with self._lease.held():
+                    last = await self._writer.write(self._changelog, partition, records)
                 if last is not None:
                     written(last)
         self._figures.count(flush, time.monotonic() - since)

@@ -1,47 +1,66 @@
-"""Noticing that this process slept: its partitions may have been given to others meanwhile."""
+"""Noticing that the partitions may be another worker's: nothing more may be written then."""
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Final
 
-RENEW_SECONDS: Final = 0.25
+LOOK_SECONDS: Final = 0.25
 
 
 class LeaseLost(RuntimeError):
-    """The process must stop without writing anything more."""
+    """The process must end at once, with every write that is still on its way."""
 
 
 class Lease:
-    """Holds while the event loop turns at least once in `seconds`.
+    """Holds while the group answers heartbeats: as long as that is younger than a session.
 
-    Kafka gives a silent member's partitions away after the session timeout. A process that
-    was suspended for longer would go on with states that another owner has changed, and
-    overwrite them. `check` stands before each write.
+    Kafka gives a silent member's partitions away after the session timeout. A worker that was
+    suspended, or cut off, for longer would overwrite what the new owner has written, because
+    nothing at the broker fences the changelog's writers from each other. So it looks before
+    each write, and while one is under way (the client repeats those by itself). What is left
+    is a request that stands in the network's own buffers when the process ends.
     """
 
-    def __init__(self, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        seconds: float,
+        heartbeat_at: Callable[[], float],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._seconds = seconds
+        self._heartbeat_at = heartbeat_at
         self._clock = clock
-        self._renewed_at = clock()
+        self._writing = 0
 
-    def check(self) -> None:
-        """Renew it.
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Around a write.
 
         Raises:
-            LeaseLost: too late.
+            LeaseLost: it must not begin, or should not have gone on.
         """
-        now = self._clock()
-        if now - self._renewed_at > self._seconds:
-            raise LeaseLost(f"asleep for {now - self._renewed_at:.1f} s, a session is shorter")
-        self._renewed_at = now
+        self._check()
+        self._writing += 1
+        try:
+            yield
+        finally:
+            self._writing -= 1
+        self._check()
 
-    async def run(self) -> None:
-        """Renew it until cancelled.
+    async def watch(self) -> None:
+        """Look after the writes under way until cancelled.
 
         Raises:
-            LeaseLost: too late.
+            LeaseLost: one of them may no longer arrive.
         """
         while True:
-            self.check()
-            await asyncio.sleep(RENEW_SECONDS)
+            await asyncio.sleep(LOOK_SECONDS)
+            if self._writing:
+                self._check()
+
+    def _check(self) -> None:
+        silent = self._clock() - self._heartbeat_at()
+        if silent > self._seconds:
+            raise LeaseLost(f"no heartbeat was answered for {silent:.1f} s")

@@ -4,6 +4,7 @@ import asyncio
 import gc
 import os
 import tempfile
+import threading
 from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any, Final
@@ -32,7 +33,8 @@ from services.triggers.worker.worker import Worker
 
 GROUP: Final = "triggers"
 STOP_SECONDS_MAX: Final = 15.0
-WRITE_SECONDS_MIN: Final = 6.0
+DIE_SECONDS_MAX: Final = 3.0
+"""A process that failed may take this long to tell so."""
 GC_THRESHOLD: Final = (100_000, 20, 50)
 """Young objects before a collection. States hold no cycles; scanning them is what costs."""
 
@@ -76,32 +78,24 @@ async def run(
     """
     engine = engine or triggers_engine(settings.workspace)
     await create_topics(settings, TOPICS)
-    session_seconds = settings.kafka_session_timeout_ms / 1000
-    # A write that is not acknowledged by then could land after another owner's.
-    write_ms = int(1000 * max(WRITE_SECONDS_MIN, session_seconds))
-    producer = make_producer(
-        settings.model_copy(
-            update={"kafka_request_timeout_ms": min(settings.kafka_request_timeout_ms, write_ms)}
-        )
-    )
+    producer = make_producer(settings)
     await producer.start()
-    try:
-        topic = topic_name(settings, EVENTS)
-        partitions = len(await producer.partitions_for(topic))
-        if not partitions:
-            raise Transient(f"topic {topic} has no partitions yet")
-        with tempfile.TemporaryDirectory(prefix="cuestream-triggers-") as scratch:
-            await _work(
-                settings,
-                stop,
-                engine,
-                BatchWriter(producer),
-                topic=topic,
-                partitions=partitions,
-                scratch=Path(scratch),
-            )
-    finally:
-        await producer.stop()
+    topic = topic_name(settings, EVENTS)
+    partitions = len(await producer.partitions_for(topic))
+    if not partitions:
+        raise Transient(f"topic {topic} has no partitions yet")
+    with tempfile.TemporaryDirectory(prefix="cuestream-triggers-") as scratch:
+        await _work(
+            settings,
+            stop,
+            engine,
+            BatchWriter(producer),
+            topic=topic,
+            partitions=partitions,
+            scratch=Path(scratch),
+        )
+    # Only here: after a failure nothing that is still on its way may be written any more.
+    await producer.stop()
 
 
 async def _work(
@@ -117,7 +111,6 @@ async def _work(
     replay = settings.clock == "replay"
     metrics = Metrics()
     figures = Figures(metrics, topic=topic, wall=not replay)
-    lease = Lease(settings.kafka_session_timeout_ms / 1000)
     reader = DefinitionsReader(settings)
     rulebook = Rulebook(
         _Topic(reader), engine, wait_seconds=settings.triggers_definitions_wait_seconds
@@ -137,11 +130,12 @@ async def _work(
         options=options_of(settings),
         scratch=scratch,
     )
+    lease = Lease(settings.kafka_session_timeout_ms / 1000, lambda: app.consumer.heartbeat_at)
     delivery = Delivery(writer, settings, changelog=changelog_of(app), lease=lease, figures=figures)
     worker.attach(app, delivery)
     health = Health(ready={"partitions": lambda: worker.ready})
     stopping = asyncio.Event()
-    parts: list[Coroutine[Any, Any, None]] = [reader.run(), lease.run(), worker.report()]
+    parts: list[Coroutine[Any, Any, None]] = [reader.run(), lease.watch(), worker.report()]
     if not replay:
         parts.append(Ticker(writer, topic=topic, owned=lambda: worker.owned).run())
     parts.append(
@@ -173,14 +167,25 @@ async def _first(tasks: "list[asyncio.Task[Any]]") -> None:
         task.result()
 
 
+async def _run_or_die(settings: TriggersSettings, stop: asyncio.Event) -> None:
+    try:
+        await run(settings, stop)
+    except BaseException:
+        # Threads of the client still send heartbeats, and writes are still repeated.
+        ending = threading.Timer(DIE_SECONDS_MAX, os._exit, (1,))
+        ending.daemon = True
+        ending.start()
+        raise
+
+
 def main() -> int:
     """Run the process; returns its exit code."""
     settings = load(TriggersSettings)
-    return run_process(GROUP, settings, lambda stop: run(settings, stop))
+    return run_process(GROUP, settings, lambda stop: _run_or_die(settings, stop))
 
 
 def main_and_exit() -> None:
-    """Run it and end at once: after a failure threads of the client may still hang."""
+    """Run it and end: after a failure at once, whatever threads of the client still do."""
     code = main()
     if code:
         os._exit(code)

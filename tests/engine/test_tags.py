@@ -154,6 +154,20 @@ def test_an_estimate_follows_its_window_and_is_exact_again_once_it_emptied() -> 
     assert log.out.profiles[-1].approximate == ()
 
 
+def test_an_estimate_stays_marked_while_values_it_did_not_sample_are_in_the_window() -> None:
+    log = log_of(tag("products", "distinct", window="1h"))
+    for number in range(500):
+        log.event("order", {"amount": number})
+    # One at a time and long after: most of them are not in the sample, but they are there.
+    for number in range(500, 550):
+        log.now += 15 * MINUTE
+        log.event("order", {"amount": number})
+        assert log.out.profiles[-1].approximate == ("products",)
+    log.now += HOUR + MINUTE
+    log.event("order", {"amount": "one"})
+    assert (log.tag("products"), log.out.profiles[-1].approximate) == (1, ())
+
+
 def test_distinct_tells_1_from_text_1_but_not_from_1_point_0() -> None:
     log = log_of(tag("values", "distinct"))
     for value in (1, 1.0, "1", True, "1"):

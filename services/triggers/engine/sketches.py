@@ -26,19 +26,24 @@ from services.triggers.engine.windows import Window
 Evict = Callable[[TagData, Micros], None]
 _VALUES: Final = 2
 """Here `[leaves_at, total, values]`: a dict of what is kept of each value."""
+_LATEST: Final = 3
+"""`distinct` adds the latest bucket in which a value came, kept or not."""
 
 _FINGERPRINT_BITS: Final = 8 * FINGERPRINT_BYTES
 
 
 def _open(
-    tags: Tags, key: int, total: Any, leaves_at: Micros, now: Micros, evict: Evict
+    tags: Tags, key: int, begins: list[Any], leaves_at: Micros, now: Micros, evict: Evict
 ) -> TagData | None:
-    """The tag's data, what has left it gone; None where the event's bucket has left already."""
+    """The tag's data, what has left it gone; None where the event's bucket has left already.
+
+    `begins`: its total where it is new, and what follows the values.
+    """
     if leaves_at <= now:
         return None
     data = tags.get(key)
     if data is None:
-        data = tags[key] = [NEVER, total, {}]
+        data = tags[key] = [NEVER, begins[0], {}, *begins[1:]]
     elif now >= data[LEAVES_AT]:
         evict(data, now)
     data[LEAVES_AT] = min(data[LEAVES_AT], leaves_at)
@@ -51,7 +56,8 @@ def distinct(key: int, window: Window, path: str) -> Rolling:
     Exact up to 64. Beyond them adaptive sampling (Flajolet, "On adaptive sampling",
     Computing 43, 1990): values whose fingerprint begins with `total` zero bits are kept and
     stand for 2**total each; the standard error is about 1.2 / sqrt(64), 15 percent. Each
-    value remembers its last bucket, so the sample follows the window.
+    value remembers its last bucket, so the sample follows the window. Exact again once the
+    window has emptied, of the values that were not kept too.
     """
     get = get_of(path)
 
@@ -59,17 +65,22 @@ def distinct(key: int, window: Window, path: str) -> Rolling:
         values = data[_VALUES]
         for gone in [one for one, bucket in values.items() if window.leaves_at(bucket) <= now]:
             del values[gone]
-        data[LEAVES_AT] = min(map(window.leaves_at, values.values()), default=NEVER)
-        if not values:
+        empties_at = window.leaves_at(data[_LATEST])
+        if empties_at <= now:
             data[TOTAL] = 0
+        last = empties_at if data[TOTAL] else NEVER
+        data[LEAVES_AT] = min(map(window.leaves_at, values.values()), default=last)
 
     def update(tags: Tags, bucket: int, at: Micros, now: Micros, properties: Properties) -> bool:
         value = get(properties)
         if not isinstance(value, str | bool) and not is_number(value):
             return value is None
-        data = _open(tags, key, 0, window.leaves_at(bucket), now, evict)
+        data = _open(tags, key, [0, bucket], window.leaves_at(bucket), now, evict)
+        if data is None:
+            return True
+        data[_LATEST] = max(data[_LATEST], bucket)
         sample = fingerprint(value_text(value))
-        if data is None or sample >> (_FINGERPRINT_BITS - data[TOTAL]):
+        if sample >> (_FINGERPRINT_BITS - data[TOTAL]):
             return True
         values = data[_VALUES]
         values[sample] = max(bucket, values.get(sample, bucket))
@@ -116,7 +127,7 @@ def top_k(key: int, window: Window, path: str, k: int, half_life: int) -> Rollin
         value = get(properties)
         if value is None or isinstance(value, bool) or not is_plain(value):
             return value is None
-        data = _open(tags, key, None, window.leaves_at(bucket), now, evict)
+        data = _open(tags, key, [None], window.leaves_at(bucket), now, evict)
         if data is None:
             return True
         values, score = data[_VALUES], at / half_life

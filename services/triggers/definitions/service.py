@@ -5,12 +5,12 @@ from typing import Final, Literal, cast
 
 import msgspec
 
-from services.contracts.definitions import DEFAULT_POLICY, Bundle, Kind, Trigger, Workspace
+from services.contracts.definitions import DEFAULT_POLICY, Kind, Trigger, Workspace
 from services.contracts.errors import DefinitionError
 from services.contracts.time import Micros
+from services.triggers.definitions.checking import Checker, refuse_wrong, refuse_wrong_draft
 from services.triggers.definitions.store import Reader, Store, Writer
 from services.triggers.definitions.values import (
-    DEFINITIONS_MAX,
     Applied,
     Change,
     Conflict,
@@ -21,12 +21,8 @@ from services.triggers.definitions.values import (
     Status,
     Stored,
     kind_of,
-    make_bundle,
     place_of,
 )
-
-Checker = Callable[[Bundle], Sequence[tuple[str, str]]]
-"""Gives place and reason of all that is wrong with a bundle (`services.triggers.engine.check`)."""
 
 ANY_EDIT: Final = -1
 """In place of the expected `edit`: whatever stands there (`If-Match: *`)."""
@@ -177,7 +173,7 @@ class Definitions:
             if not changed:
                 return Applied(revision=None, changes=tuple(changes))
             if dry_run:
-                await self._refuse_wrong(writer, changed)
+                await refuse_wrong(writer, self._check, changed)
                 return Applied(revision=None, changes=tuple(changes))
             published = await self._publish(writer, changed)
             return Applied(revision=published[0].revision, changes=tuple(changes))
@@ -221,7 +217,7 @@ class Definitions:
                 stored = msgspec.structs.replace(standing, draft=definition, updated_at=now)
                 if stored.status == "archived" and not stored.version:
                     stored = msgspec.structs.replace(stored, status="draft")
-            await self._refuse_wrong_draft(writer, stored)
+            await refuse_wrong_draft(writer, self._check, stored)
             return await writer.save(stored)
         stored = self._published(standing, definition, now)
         if (
@@ -263,52 +259,8 @@ class Definitions:
             raise DefinitionError([("workspace.id", f"this is workspace {self._workspace}")])
 
     async def _publish(self, writer: Writer, changed: list[Stored]) -> list[Stored]:
-        await self._refuse_wrong(writer, changed)
+        await refuse_wrong(writer, self._check, changed)
         return await writer.publish(changed, self._now())
-
-    async def _refuse_wrong(self, reader: Reader, changed: Sequence[Stored]) -> None:
-        """Check what would be in force, whole: a change can make its neighbours wrong."""
-        in_force = {
-            (one.kind, one.id): one.published
-            for one in await reader.current()
-            if one.in_force and one.published is not None
-        }
-        for one in changed:
-            in_force.pop((one.kind, one.id), None)
-            if one.in_force and one.published is not None:
-                in_force[one.kind, one.id] = one.published
-        if len(in_force) > DEFINITIONS_MAX:
-            raise Conflict(f"more than {DEFINITIONS_MAX} definitions would be in force")
-        revision = (await reader.revision()).revision + 1
-        problems = list(self._check(make_bundle(revision, list(in_force.values()))))
-        if problems:
-            raise DefinitionError(problems)
-
-    async def _refuse_wrong_draft(self, reader: Reader, stored: Stored) -> None:
-        """Check a draft against what it may be published with: drafts come before what is in
-        force, and problems of other definitions are their own business.
-        """
-        everything = {
-            (one.kind, one.id): _effective(one) for one in [*await reader.current(), stored]
-        }
-        revision = (await reader.revision()).revision + 1
-        place = place_of(stored.kind, stored.id)
-        problems = [
-            (at, reason)
-            for at, reason in self._check(
-                make_bundle(revision, [one for one in everything.values() if one is not None])
-            )
-            if at == place or at.startswith((f"{place}.", f"{place}["))
-        ]
-        if problems:
-            raise DefinitionError(problems)
-
-
-def _effective(stored: Stored) -> Definition | None:
-    definition = stored.draft if stored.draft is not None else stored.published
-    if isinstance(definition, Trigger) and definition.status == "draft":
-        return msgspec.structs.replace(definition, status="live")
-    return definition
 
 
 def _archived(standing: Stored, now: Micros) -> Stored:

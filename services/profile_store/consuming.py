@@ -1,8 +1,9 @@
 """The consumer group behind the store: offsets are committed after the data is."""
 
 import asyncio
+from collections import deque
 from collections.abc import Awaitable, Callable, Collection, Sequence
-from typing import Final
+from typing import Final, TypeAlias
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import CommitFailedError, IllegalStateError
@@ -16,8 +17,11 @@ from services.runtime.metrics import Metrics
 
 GROUP: Final = "profile-store"
 POLL_MS: Final = 500
+UNDER_WAY_MAX: Final = 2
+"""Batches: one in PostgreSQL while the next is read and decoded."""
 
 Store = Callable[[Sequence[Record]], Awaitable[None]]
+_UnderWay: TypeAlias = "tuple[asyncio.Future[None], dict[TopicPartition, int]]"
 
 _log = get_logger(__name__)
 
@@ -65,25 +69,45 @@ class Consuming:
                 pass  # nothing was read from it yet
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Consume until `stop` is set; a batch under way is finished first.
+        """Consume until `stop` is set; batches under way are finished first.
 
         Raises:
             Transient: from the store, when its retries are used up; nothing is committed.
         """
         self._consumer.subscribe([self._topic], listener=_Watcher(self))
         await self._consumer.start()
+        under_way: deque[_UnderWay] = deque()
         try:
             while not stop.is_set():
                 batch = await self._consumer.getmany(
                     timeout_ms=POLL_MS, max_records=self._batch_max
                 )
-                records = [record for part in batch.values() for record in part]
-                if records:
-                    await self._store(records)
-                    await self._commit({at: part[-1].offset + 1 for at, part in batch.items()})
+                if batch:
+                    under_way.append(self._begin(batch))
+                await self._settle(under_way, leave=UNDER_WAY_MAX - 1 if batch else 0)
                 await self._measure()
+            await self._settle(under_way, leave=0)
         finally:
+            for storing, _ in under_way:
+                storing.cancel()
+            await asyncio.gather(*(storing for storing, _ in under_way), return_exceptions=True)
             await self._consumer.stop()
+
+    def _begin(self, batch: dict[TopicPartition, list[Record]]) -> "_UnderWay":
+        records = [record for part in batch.values() for record in part]
+        offsets = {partition: part[-1].offset + 1 for partition, part in batch.items()}
+        return asyncio.ensure_future(self._store(records)), offsets
+
+    async def _settle(self, under_way: "deque[_UnderWay]", *, leave: int) -> None:
+        """Commit the oldest batches once they are stored, until `leave` are left.
+
+        In the order of reading: a commit also covers all that was read before.
+        """
+        while len(under_way) > leave or (under_way and under_way[0][0].done()):
+            storing, offsets = under_way[0]
+            await storing
+            under_way.popleft()
+            await self._commit(offsets)
 
     async def _commit(self, offsets: dict[TopicPartition, int]) -> None:
         try:

@@ -49,13 +49,13 @@ class Scene:
         for value in values:
             await self.producer.send_and_wait(name, value, key=b"k", partition=0)
 
-    def consuming(self, store: Store | None = None) -> Consuming:
+    def consuming(self, store: Store | None = None, batch_max: int = 100) -> Consuming:
         return Consuming(
             make_consumer(self.settings, group=GROUP),
             topic_name(self.settings, PROFILES),
             store or self.intake.store,
             self.metrics,
-            100,
+            batch_max,
         )
 
     @asynccontextmanager
@@ -162,3 +162,24 @@ async def test_a_crash_before_the_database_loses_nothing(scene: Scene) -> None:
         await scene.consuming(crash).run(asyncio.Event())
     async with scene.running():
         assert (await scene.until_stored("p2", 5)).tags == {"tag": 5}
+
+
+async def test_a_batch_stored_early_is_not_committed_before_the_one_ahead_of_it(
+    scene: Scene,
+) -> None:
+    await scene.produce(snapshots(3))
+    second_stored = asyncio.Event()
+
+    async def first_crashes_after_the_second(records: Sequence[Record]) -> None:
+        if records[0].offset == 0:
+            await second_stored.wait()
+            raise Crash
+        await scene.intake.store(records)
+        second_stored.set()
+
+    with pytest.raises(Crash):
+        await scene.consuming(first_crashes_after_the_second, batch_max=1).run(asyncio.Event())
+    assert await scene.committed() is None
+    async with scene.running():
+        await scene.until_stored("p0", 0)
+        await scene.until_stored("p2", 2)

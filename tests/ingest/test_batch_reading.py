@@ -45,6 +45,7 @@ def test_a_batch_with_broken_messages_is_still_cut(
         b'x{"batch":[{"a":NaN}]}',
         b'{"batch":[{"a":"NaN}]}',
         b'{"batch":[NaN],"batch":[NaN]}',
+        b'{"batch":[{}],"batch":[NaN]}',
         b'{"batch":NaN}',
         b'{"batch":[NaN],"sentAt":NaN}',
         b'{"batch":[NaN],}',

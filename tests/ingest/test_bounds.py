@@ -1,12 +1,16 @@
 """Token buckets, pressure, write keys and settings."""
 
+import gzip
 import math
+import tracemalloc
 
 import pytest
 from pydantic import ValidationError
 
+from services.ingest.body import decoded_body
 from services.ingest.keys import WriteKeys, key_of_header
 from services.ingest.pressure import Pressure, TokenBucket
+from services.ingest.refusals import Refused
 from services.ingest.settings import IngestSettings
 
 
@@ -85,6 +89,18 @@ def test_write_keys_are_found_by_their_whole_text_only() -> None:
     assert keys.find("abc") is not None
     for other in ("", "ab", "abcd", "ABC", "abc\x00", "\ud800", "abc" * 1000):
         assert keys.find(other) is None
+
+
+def test_a_gzip_bomb_is_never_unpacked_past_the_bound() -> None:
+    bomb = gzip.compress(b" " * 200_000_000, 9)
+    tracemalloc.start()
+    try:
+        with pytest.raises(Refused):
+            decoded_body(bomb, "gzip", bytes_max=1 << 20)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 8 << 20
 
 
 def test_the_default_write_key_never_leaves_the_machine() -> None:

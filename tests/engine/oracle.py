@@ -4,7 +4,7 @@ Nothing here is shared with the engine but the definitions and the contract valu
 computed from the list of all events at every question, windows from local dates.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -89,15 +89,20 @@ def tag_value(tag: Tag, events: Iterable[Event], now: Micros, zone: str) -> Any:
     return [value for moment, value in pairs if moment == latest][-1]
 
 
-@dataclass(kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class OneSend:
-    """A send as the world saw it: when it was decided, and when it was given up, if it was."""
+    """A send as the world saw it.
+
+    `decided` is its place among all decisions, and `given_up` how many of them had been made
+    when its failure came back: order settles what happened at one instant.
+    """
 
     at: Micros
+    decided: int
     trigger: str
     channel: str
     category: str
-    released_at: Micros | None = None
+    given_up: int | None = None
 
 
 def counts(policy: Policy, send: OneSend) -> bool:
@@ -123,22 +128,20 @@ def period_name(window: str, moment: Micros, zone: str) -> tuple[int, ...]:
     return (civil.year, civil.month)
 
 
-def standing(
-    policy: Policy, sends: Sequence[OneSend], now: Micros, zone: str, *, up_to: int
-) -> list[OneSend]:
-    """Of the first `up_to` sends those a policy counts at `now`: decided, not given up."""
-    inside = []
-    for send in sends[:up_to]:
-        if not counts(policy, send) or send.at > now:
-            continue
-        if send.released_at is not None and send.released_at <= now:
-            continue
-        if policy.window in ("day", "week", "month"):
-            same = period_name(policy.window, send.at, zone) == period_name(
-                policy.window, now, zone
-            )
-        else:
-            same = now - parse_duration(policy.window) < send.at
-        if same:
-            inside.append(send)
-    return inside
+def standing(sends: Iterable[OneSend], before: int) -> list[OneSend]:
+    """The sends accepted or reserved when decision number `before` was made."""
+    return [
+        send
+        for send in sends
+        if send.decided < before and (send.given_up is None or send.given_up > before)
+    ]
+
+
+def counted(policy: Policy, sends: Iterable[OneSend], now: Micros, zone: str) -> list[OneSend]:
+    """Of these sends those that a policy counts at `now`."""
+    if policy.window in ("day", "week", "month"):
+        today = period_name(policy.window, now, zone)
+        inside = [one for one in sends if period_name(policy.window, one.at, zone) == today]
+    else:
+        inside = [one for one in sends if now - parse_duration(policy.window) < one.at <= now]
+    return [one for one in inside if counts(policy, one)]

@@ -1,0 +1,90 @@
+"""Judges a run from what it put out: no cap exceeded, no refusal unjustified, nothing lost."""
+
+from collections import Counter
+
+from services.contracts.decision import Decision, Outcome
+from services.contracts.definitions import Bundle, Policy
+from services.triggers.engine import Outputs, PersonState
+from tests.engine.oracle import OneSend, counted, counts, standing
+
+TERMINAL = {
+    Outcome.SENT, Outcome.EXPIRED, Outcome.DEDUP, Outcome.REENTRY, Outcome.AUDIENCE, Outcome.PAUSED
+}  # fmt: skip
+
+
+def sends_of(out: Outputs, given_up: dict[str, int]) -> list[OneSend]:
+    """What the world saw. `given_up`: for each failed send the decisions made before that."""
+    places = {one.send_id: place for place, one in enumerate(out.decisions) if one.send_id}
+    return [
+        OneSend(
+            at=command.decided_at,
+            decided=places[command.send_id],
+            trigger=command.trigger,
+            channel=command.channel,
+            category=command.category,
+            given_up=given_up.get(command.send_id),
+        )
+        for command in out.commands
+    ]
+
+
+def no_cap_exceeded(bundle: Bundle, sends: list[OneSend], zone: str) -> None:
+    """At the instant of each send, with it, no policy counts more than its limit.
+
+    Between sends a count can only fall, so these instants are all that matter.
+    """
+    for send in sends:
+        present = [*standing(sends, send.decided), send]
+        for policy in bundle.policies:
+            if counts(policy, send):
+                inside = counted(policy, present, send.at, zone)
+                assert len(inside) <= policy.limit, f"{policy.id} exceeded at {send.at}"
+
+
+def refusals_justified(
+    bundle: Bundle, decisions: list[Decision], sends: list[OneSend], zone: str
+) -> None:
+    """A cap refused only where it was full, with the right count, and frees when it says."""
+    policies = {policy.id: policy for policy in bundle.policies}
+    for place, decision in enumerate(decisions):
+        if decision.outcome is not Outcome.CAP or "policy" not in decision.details:
+            continue
+        details = decision.details
+        policy = policies[details["policy"]]
+        present = standing(sends, place)
+        inside = counted(policy, present, decision.now, zone)
+        assert details["count"] == len(inside) >= policy.limit == details["limit"]
+        assert details["frees_at"] > decision.now
+        still_full = counted(policy, present, details["frees_at"] - 1, zone)
+        assert len(still_full) >= policy.limit
+        for one in bundle.policies:
+            free = counted(one, present, details["frees_at"], zone)
+            assert len(free) < one.limit or not _applies(one, decision, bundle)
+
+
+def _applies(policy: Policy, decision: Decision, bundle: Bundle) -> bool:
+    trigger = next(one for one in bundle.triggers if one.id == decision.trigger)
+    send = OneSend(
+        at=0,
+        decided=0,
+        trigger=trigger.id,
+        channel=trigger.steps[0].send.channel,
+        category=trigger.category,
+    )
+    return counts(policy, send)
+
+
+def nothing_lost_nothing_twice(state: PersonState, out: Outputs, candidates: Counter[str]) -> None:
+    """Every candidate (by trigger and event) ends exactly once, or still waits."""
+    ids = [command.send_id for command in out.commands]
+    assert len(ids) == len(set(ids))
+    assert [one.send_id for one in out.decisions if one.outcome is Outcome.SENT] == ids
+    ended: Counter[str] = Counter()
+    for decision in out.decisions:
+        put_off = "deferred_until" in decision.details
+        if decision.outcome in TERMINAL or not put_off:
+            ended[f"{decision.trigger}/{decision.event_id}"] += 1
+    if state.sending is not None:
+        for pending in state.sending.pending:
+            ended[f"{pending.trigger}/{pending.event_id}"] += 1
+    assert ended == candidates

@@ -22,7 +22,7 @@ from services.dispatcher.channels.webhook import WebhookChannel
 
 Mood = Literal["accept", "busy", "refuse", "silent"]
 KEY = b"k" * 32
-TIMEOUT_SECONDS = 0.3
+TIMEOUT_SECONDS = 1.0
 
 
 class Counterpart(Protocol):
@@ -85,7 +85,8 @@ class HttpEnd:
         self.claimed_length: int | None = None
         self.url = ""
         self._accepted: list[str] = []
-        self._writers: set[asyncio.StreamWriter] = set()
+        self._closing = asyncio.Event()
+        self._connections: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
 
     def be(self, mood: Mood) -> None:
         self.status = self.statuses.get(mood)
@@ -93,16 +94,24 @@ class HttpEnd:
     def received(self) -> list[str]:
         return self._accepted
 
+    async def close(self) -> None:
+        """End all connections; none is cancelled, which asyncio would report as an error."""
+        self._closing.set()
+        for writer in self._connections.values():
+            writer.close()
+        await asyncio.gather(*self._connections)
+
     async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One connection."""
-        self._writers.add(writer)
+        task = asyncio.current_task()
+        assert task is not None
+        self._connections[task] = writer
         try:
-            while (head := await reader.readuntil(b"\r\n\r\n")) != b"":
-                await self._answer(head, reader, writer)
+            while not self._closing.is_set():
+                await self._answer(await reader.readuntil(b"\r\n\r\n"), reader, writer)
         except (asyncio.IncompleteReadError, ConnectionError):
             pass  # the client has gone
         finally:
-            self._writers.discard(writer)
             writer.close()
 
     async def _answer(
@@ -113,9 +122,10 @@ class HttpEnd:
         headers = {name.lower(): value for name, value in pairs}
         body = await reader.readexactly(int(headers["content-length"]))
         self.requests.append(Request(target=first.split()[1], headers=headers, body=body))
-        if self.status is None:
-            await asyncio.Event().wait()
-        status = self.status or ""
+        status = self.status
+        if status is None:
+            await self._closing.wait()
+            return
         if status.startswith("2"):
             self._accepted.append(headers["webhook-id"])
         extra = "".join(f"{name}: {value}\r\n" for name, value in self.headers.items())
@@ -129,15 +139,7 @@ class HttpEnd:
 async def http_end(**changes: Any) -> AsyncIterator[HttpEnd]:
     """A webhook channel and its server; `changes` go to the channel."""
     end = HttpEnd()
-    connections: set[asyncio.Task[None]] = set()
-
-    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        connections.add(task)
-        await end.handle(reader, writer)
-
-    server = await asyncio.start_server(handle, "127.0.0.1", 0)
+    server = await asyncio.start_server(end.handle, "127.0.0.1", 0)
     end.url = f"http://localhost:{server.sockets[0].getsockname()[1]}/hooks?shop=1"
     values: dict[str, Any] = {
         "url": end.url,
@@ -152,9 +154,7 @@ async def http_end(**changes: Any) -> AsyncIterator[HttpEnd]:
     finally:
         await end.channel.close()
         server.close()
-        for task in connections:
-            task.cancel()
-        await asyncio.gather(*connections, return_exceptions=True)
+        await end.close()
 
 
 class MailEnd:

@@ -171,3 +171,18 @@ def test_a_secret_that_is_none_is_refused_without_being_repeated(secret: str) ->
     with pytest.raises(ValueError) as caught:
         secret_bytes(secret)
     assert not secret or secret not in str(caught.value)
+
+
+async def test_a_connection_that_is_never_made_delays_though_time_runs_out() -> None:
+    # A full backlog drops what asks for a connection, as a host that is away does.
+    with socket.socket() as full:
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        waiting = [socket.socket() for _ in range(3)]
+        for one in waiting:
+            one.setblocking(False)
+            one.connect_ex(full.getsockname())
+        async with http_end(url=f"http://127.0.0.1:{full.getsockname()[1]}/") as end:
+            assert await end.channel.send(a_message(1)) == Delayed(reason="no connection")
+        for one in waiting:
+            one.close()

@@ -125,21 +125,21 @@ class WebhookChannel:
     async def send(self, message: Message) -> Outcome:
         """2xx accepted; 408, 425, 429 and 5xx delayed; anything else refused."""
         body = _encode(_payload(message))
-        sent = False
+        sent = asyncio.Event()
         try:
             async with asyncio.timeout(self._timeout_seconds):
                 addresses = await self._addresses()
                 if isinstance(addresses, Refused):
                     return addresses
-                sent = True
-                return await self._post(addresses[0], message.send_id, body)
+                return await self._post(addresses[0], message.send_id, body, sent)
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout):
             self._resolved = None
             return Delayed(reason="no connection")
         except httpx.RequestError as error:
             return Unknown(reason=f"no answer: {type(error).__name__}")
         except TimeoutError:
-            return Unknown(reason="timeout") if sent else Delayed(reason="timeout resolving")
+            # Whether the endpoint can have acted depends on whether it was spoken to at all.
+            return Unknown(reason="timeout") if sent.is_set() else Delayed(reason="no connection")
         except OSError:
             return Delayed(reason="name not resolved")
 
@@ -160,7 +160,11 @@ class WebhookChannel:
         self._resolved = (now + RESOLVED_SECONDS_MAX, addresses)
         return addresses
 
-    async def _post(self, address: str, send_id: str, body: bytes) -> Outcome:
+    async def _post(self, address: str, send_id: str, body: bytes, sent: asyncio.Event) -> Outcome:
+        async def trace(event: str, _: object) -> None:
+            if event == "http11.send_request_headers.started":
+                sent.set()
+
         timestamp = int(self._now())
         headers = {
             "host": self._url.netloc.decode(),
@@ -176,7 +180,7 @@ class WebhookChannel:
             self._url.copy_with(host=address),
             content=body,
             headers=headers,
-            extensions={"sni_hostname": self._url.host},
+            extensions={"sni_hostname": self._url.host, "trace": trace},
         ) as response:
             outcome = self._outcome(response)
             await _drain(response)

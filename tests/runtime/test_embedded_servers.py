@@ -1,5 +1,6 @@
 """The embedded servers serve what the runtime asks of them, and never outlive us."""
 
+import asyncio
 import os
 import signal
 import subprocess
@@ -9,6 +10,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 from aiokafka import TopicPartition
+from aiokafka.errors import KafkaError
 
 from services.contracts.topics import DEAD_LETTERS, EVENTS, KIND_HEADER, KIND_PACK, TOPICS
 from services.runtime.embedded import EmbeddedBroker, EmbeddedError, EmbeddedPostgres
@@ -124,3 +126,38 @@ def test_servers_die_with_a_killed_parent(tmp_path: Path) -> None:
     os.kill(parent.pid, signal.SIGKILL)
     parent.wait()
     wait_until(lambda: all(gone(pid) for pid in pids), "the servers to die with their parent")
+
+
+embedded_broker_only = pytest.mark.skipif(
+    bool(os.environ.get("CUESTREAM_KAFKA")), reason="about the embedded broker, not a real one"
+)
+
+
+@embedded_broker_only
+async def test_the_broker_still_lacks_idempotent_producers(kafka_settings: KafkaSettings) -> None:
+    """If this fails after an upgrade, ENVIRONMENT of the embedded broker can shrink."""
+    await create_topics(kafka_settings, [EVENTS])
+    producer = make_producer(kafka_settings.model_copy(update={"kafka_idempotence": True}))
+    with pytest.raises((KafkaError, TimeoutError)):  # noqa: PT012  (start or send may refuse)
+        async with asyncio.timeout(3):
+            await producer.start()
+            await producer.send_and_wait(topic_name(kafka_settings, EVENTS), b"x")
+    await producer.stop()
+
+
+@embedded_broker_only
+async def test_the_brokers_list_of_offsets_is_still_not_the_end(
+    kafka_settings: KafkaSettings,
+) -> None:
+    """If this fails after an upgrade, ends may be asked for instead of fetched."""
+    await create_topics(kafka_settings, [DEAD_LETTERS])
+    name = topic_name(kafka_settings, DEAD_LETTERS)
+    async with make_producer(kafka_settings, linger_ms=50) as producer:
+        sent = [await producer.send(name, b"x") for _ in range(5)]
+        await asyncio.gather(*sent)
+    partition = TopicPartition(name, 0)
+    async with make_consumer(kafka_settings, DEAD_LETTERS, group=None) as consumer:
+        for _ in range(5):
+            await consumer.getone()
+        assert consumer.highwater(partition) == 5
+        assert await consumer.end_offsets([partition]) == {partition: 1}

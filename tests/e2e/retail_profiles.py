@@ -5,6 +5,7 @@ Exact for every tag but two: `distinct` is exact up to 64 values and an estimate
 held to what the documentation promises instead.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -15,8 +16,9 @@ import pandas as pd
 from tests.e2e.retail_pandas import DAY, HOUR, in_days
 
 EXACT_VALUES_MAX: Final = 64
-ESTIMATE_ERROR_MAX: Final = 0.6
-"""Four standard errors of 15 percent."""
+SIGMAS: Final = 4.0
+SAMPLE_MIN: Final = 32
+"""An estimate rests on 32 to 64 values when they are most; fewer once the window holds less."""
 TOP: Final = 5
 HALF_LIFE: Final = 30 * DAY
 WEIGHT_ERROR_MAX: Final = 1e-9
@@ -89,6 +91,12 @@ def _same(name: str, value: Any, wanted: Any) -> bool:
     return bool(value == wanted)
 
 
+def _error_max(wanted: int, ever: int) -> float:
+    """Four standard errors of counting a sample, of which each value stands for several."""
+    stands_for = max(1.0, (wanted if wanted > EXACT_VALUES_MAX else ever) / SAMPLE_MIN)
+    return SIGMAS * math.sqrt(wanted * stands_for)
+
+
 def _wrong_top(top: list[str], bought: pd.DataFrame, now: int) -> str | None:
     heavy = weights(bought, now)
     if len(set(top)) != len(top) or not set(top) <= set(heavy):
@@ -126,7 +134,7 @@ def wrong_profile(rows: pd.DataFrame, profile: Profile) -> list[str]:
     for name, wanted in exact_values(rows, now).items():
         value = tags[name]
         if name == "products_90d" and estimated:
-            if abs(value - wanted) > ESTIMATE_ERROR_MAX * wanted:
+            if abs(value - wanted) > _error_max(wanted, bought["product"].nunique()):
                 wrong.append(f"{name} is about {value}, not near {wanted}")
         elif not _same(name, value, wanted):
             wrong.append(f"{name} is {value}, not {wanted}")

@@ -21,9 +21,12 @@ from services.contracts.time import DAY, SECOND, parse_duration
 from services.triggers.engine.check_conditions import Problems, check_condition
 from services.triggers.engine.limits import (
     BUCKETS_MAX,
-    BUCKETS_TOTAL_MAX,
+    DISTINCT_EXACT_MAX,
     POLICIES_MAX,
+    TAGS_BYTES_MAX,
     TAGS_MAX,
+    TEXT_BYTES_MAX,
+    TOP_VALUES_MAX,
     TRIGGERS_MAX,
 )
 from services.triggers.engine.windows import (
@@ -32,6 +35,15 @@ from services.triggers.engine.windows import (
     default_bucket,
     known_zones,
 )
+
+_NUMBER_BYTES: Final = 9
+_BUCKET_BYTES: Final = 5
+_TAG_BYTES: Final = 40
+_VALUE_BYTES: Final = {
+    "count": 5,
+    "average": 2 * _NUMBER_BYTES,
+    "first": _NUMBER_BYTES + TEXT_BYTES_MAX + 4,
+}
 
 Definition = Trigger | Tag | Policy | Workspace
 
@@ -64,11 +76,27 @@ def check(bundle: Bundle) -> list[tuple[str, str]]:
     for policy in bundle.policies:
         _check_policy(policy, f"policies.{policy.id}", bundle.triggers, problems)
     if not problems:
-        total = sum(map(buckets_of, bundle.tags))
-        if total > BUCKETS_TOTAL_MAX:
-            reason = f"{total} buckets in all, at most {BUCKETS_TOTAL_MAX} are allowed"
+        total = sum(map(_bytes_at_most, bundle.tags))
+        if total > TAGS_BYTES_MAX:
+            reason = (
+                f"together they can take {total} bytes of a person's state, at most"
+                f" {TAGS_BYTES_MAX} are allowed: shorten windows or coarsen buckets"
+            )
             problems.append(("tags", reason))
     return problems
+
+
+def _bytes_at_most(tag: Tag) -> int:
+    """Bytes of a tag's data in the state of the most active person."""
+    text = TEXT_BYTES_MAX + 4
+    if tag.aggregate == "last":
+        return _TAG_BYTES + text
+    if tag.aggregate == "distinct":
+        return _TAG_BYTES + DISTINCT_EXACT_MAX * (_NUMBER_BYTES + _BUCKET_BYTES)
+    if tag.aggregate == "top_k":
+        return _TAG_BYTES + TOP_VALUES_MAX * (text + _NUMBER_BYTES + _BUCKET_BYTES)
+    value = _VALUE_BYTES.get(tag.aggregate, _NUMBER_BYTES)
+    return _TAG_BYTES + buckets_of(tag) * (_BUCKET_BYTES + value)
 
 
 def _shape_fits(definition: Definition, place: str, problems: Problems) -> bool:

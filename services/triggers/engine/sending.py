@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import msgspec
+
 from services.contracts.command import Lane, SendCommand, run_id, send_id
 from services.contracts.decision import Decision, Outcome
 from services.contracts.definitions import Trigger
@@ -15,11 +17,14 @@ from services.triggers.engine.candidates import (
 )
 from services.triggers.engine.caps import refusal, reserve
 from services.triggers.engine.fingerprint import fingerprint
-from services.triggers.engine.limits import PENDING_MAX
+from services.triggers.engine.limits import PENDING_BYTES_MAX, PENDING_MAX
 from services.triggers.engine.outputs import Outputs
 from services.triggers.engine.person import calendar_for, tag_values
 from services.triggers.engine.rules import Rule, Rules
 from services.triggers.engine.state import Pending, PersonState, Sending, Sent
+
+encode = msgspec.msgpack.Encoder().encode
+decode = msgspec.msgpack.Decoder(dict[str, Any]).decode
 
 HIGH_LANE_PRIORITY = 90
 STEP = 0
@@ -69,7 +74,7 @@ def _again(pending: Pending, rule: Rule) -> Candidate:
     return Candidate(
         rule=rule,
         event_id=pending.event_id,
-        properties=pending.properties,
+        properties=decode(pending.properties),
         origin_received_at=pending.origin_received_at,
         entered_at=pending.entered_at,
         deadline=pending.expires_at,
@@ -140,7 +145,12 @@ def _put_off(
 ) -> None:
     run = _run(one, state, rules) if one.pending is not None else None
     details = refused.details
-    if refused.frees_at is None or len(sending.pending) >= PENDING_MAX:
+    properties = encode(one.properties) if one.pending is None else one.pending.properties
+    waiting_bytes = sum(len(other.properties) for other in sending.pending)
+    no_room = (
+        len(sending.pending) >= PENDING_MAX or waiting_bytes + len(properties) > PENDING_BYTES_MAX
+    )
+    if refused.frees_at is None or no_room:
         if refused.frees_at is not None:
             details = {**details, "pending_max": PENDING_MAX}
         out.decisions.append(_decision(one, state, rules, now, Outcome.CAP, details, run=run))
@@ -156,7 +166,7 @@ def _put_off(
             trigger_version=one.rule.trigger.version,
             event_id=one.event_id,
             origin_received_at=one.origin_received_at,
-            properties=one.properties,
+            properties=properties,
         )
         run = _run(one, state, rules)
     pending.due_at = due_at(pending, refused.frees_at)

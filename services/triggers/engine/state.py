@@ -39,7 +39,10 @@ class Sent(msgspec.Struct, array_like=True, gc=False):
 
 
 class Pending(msgspec.Struct, array_like=True, gc=False):
-    """A send put off: decided again at `due_at`, dropped as expired from `expires_at` on."""
+    """A send put off: decided again at `due_at`, dropped as expired from `expires_at` on.
+
+    `properties` are the entry event's, as msgpack: untouched until then, and their size known.
+    """
 
     due_at: Micros
     expires_at: Micros
@@ -48,7 +51,7 @@ class Pending(msgspec.Struct, array_like=True, gc=False):
     trigger_version: int
     event_id: str
     origin_received_at: Micros
-    properties: dict[str, Any]
+    properties: bytes
 
 
 class Sending(msgspec.Struct, array_like=True, gc=False):

@@ -15,7 +15,7 @@ from services.contracts.definitions import Tag
 from services.contracts.time import Micros
 from services.triggers.engine.clauses import NUMERIC, lookup
 from services.triggers.engine.fingerprint import fingerprint_parts
-from services.triggers.engine.limits import NEVER, NUMBER_ABS_MAX, SUM_DIGITS, TEXT_CHARS_MAX
+from services.triggers.engine.limits import NEVER, NUMBER_ABS_MAX, SUM_DIGITS, TEXT_BYTES_MAX
 from services.triggers.engine.state import TagData, Tags
 from services.triggers.engine.windows import Window
 
@@ -234,7 +234,9 @@ def max_(key: int, window: Window, path: str) -> Rolling:
 def is_plain(value: Any) -> bool:
     """Whether a value may stand in a profile as it is: a short text, a number or a bool."""
     if isinstance(value, str):
-        return len(value) <= TEXT_CHARS_MAX
+        return len(value) <= TEXT_BYTES_MAX and (
+            value.isascii() or len(value.encode()) <= TEXT_BYTES_MAX
+        )
     return isinstance(value, bool) or is_number(value)
 
 

@@ -1,0 +1,260 @@
+"""The state's bytes, its bounds, and when it asks to be woken."""
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.contracts.errors import Malformed
+from services.contracts.time import HOUR, SECOND
+from services.contracts.topics import RECORD_BYTES_MAX
+from services.triggers.engine import (
+    PersonState,
+    decode_state,
+    encode_state,
+    new_state,
+    wake_at_of,
+)
+from services.triggers.engine.limits import (
+    ALIASES_MAX,
+    DEDUP_KEYS_MAX,
+    PENDING_BYTES_MAX,
+    TRAIT_BYTES_MAX,
+    TRAITS_BYTES_MAX,
+    TRAITS_MAX,
+)
+from services.triggers.engine.state import Pending, Sending, Sent
+from tests.engine.build import NOON, PERSON, bundle, log_of, policy, tag, trigger
+
+instants = st.integers(0, 2**52)
+texts = st.text(max_size=8)
+json_values = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.integers(-(2**63), 2**63 - 1), texts,
+              st.floats(allow_nan=False, allow_infinity=False)),
+    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(texts, inner, max_size=3)),
+    max_leaves=6,
+)  # fmt: skip
+documents = st.dictionaries(texts, json_values, max_size=3)
+tag_data = st.one_of(
+    st.lists(st.one_of(instants, st.floats(allow_nan=False), st.none(), texts), max_size=6),
+    st.tuples(instants, st.integers(0, 9), st.dictionaries(st.integers(0, 2**64 - 1), instants))
+    .map(list),
+)  # fmt: skip
+sendings = st.builds(
+    Sending,
+    sends=st.lists(
+        st.builds(Sent, at=instants, key=st.integers(0, 2**64 - 1), trigger=texts, channel=texts,
+                  category=texts, accepted=st.booleans()),
+        max_size=3,
+    ),
+    pending=st.lists(
+        st.builds(Pending, due_at=instants, expires_at=instants, entered_at=instants,
+                  trigger=texts, trigger_version=st.integers(0, 9), event_id=texts,
+                  origin_received_at=instants, properties=st.binary(max_size=9)),
+        max_size=2,
+    ),
+    dedup_keys=st.dictionaries(st.integers(0, 2**64 - 1), instants, max_size=3),
+    entries=st.dictionaries(texts, instants, max_size=3),
+)  # fmt: skip
+states = st.builds(
+    PersonState,
+    v=st.just(1),
+    person=texts,
+    applied=st.integers(-1, 2**60),
+    now=instants,
+    wake_at=st.one_of(st.none(), st.integers(1, 2**52)),
+    first_seen_at=st.one_of(st.none(), instants),
+    changed=st.booleans(),
+    user_id=st.one_of(st.none(), texts),
+    traits=documents,
+    aliases=st.lists(texts, max_size=2).map(tuple),
+    seen=st.binary(max_size=36).map(bytearray),
+    tags=st.dictionaries(st.integers(0, 2**64 - 1), tag_data, max_size=3),
+    sending=st.one_of(st.none(), sendings),
+)
+
+
+@given(states)
+def test_a_state_survives_its_bytes_and_equal_states_have_equal_bytes(state: PersonState) -> None:
+    data = encode_state(state)
+    again = decode_state(data)
+    assert again == state
+    assert encode_state(again) == data
+    assert wake_at_of(data) == state.wake_at
+
+
+def test_a_new_state_knows_nothing() -> None:
+    state = new_state(PERSON)
+    assert (state.person, state.applied, state.wake_at) == (PERSON, -1, None)
+    assert wake_at_of(encode_state(state)) is None
+    assert state.tags is not new_state("other").tags
+
+
+@pytest.mark.parametrize("data", [b"", b"\0" * 8, b"\0" * 9, b"\0" * 8 + b"\x91\xc1", b"x" * 40])
+def test_bytes_that_are_no_state_are_malformed(data: bytes) -> None:
+    with pytest.raises(Malformed, match="bad_state"):
+        decode_state(data)
+
+
+def test_a_state_of_a_later_version_is_refused() -> None:
+    state = new_state(PERSON)
+    state.v = 2
+    with pytest.raises(Malformed, match="newer_schema"):
+        decode_state(encode_state(state))
+
+
+def test_bytes_written_before_a_field_was_added_stay_readable() -> None:
+    state = new_state(PERSON)
+    whole = msgspec.msgpack.decode(encode_state(state)[8:])
+    shorter = b"\0" * 8 + msgspec.msgpack.encode(whole[:-2])
+    assert decode_state(shorter) == state
+
+
+def test_a_restart_makes_no_difference_to_a_long_and_mixed_life() -> None:
+    definitions = (
+        tag("orders", window="24h"),
+        tag("spend", "sum", window="30d"),
+        tag("mean", "average", window="1h"),
+        tag("kinds", "distinct", value="kind", window="7d"),
+        tag("top", "top_k", value="kind"),
+        tag("last", "last", value="kind"),
+        tag("first", "first", value="kind", window="2h"),
+        tag("least", "min", window="3h"),
+        trigger(when_capped={"action": "defer"}, dedup={"key": ["kind"], "window": "1h"}),
+        policy(limit=2, window="day"),
+    )
+    logs = [log_of(*definitions), log_of(*definitions)]
+    logs[1].reload = True
+    for log in logs:
+        for number in range(300):
+            log.event(
+                "order",
+                {"amount": number * 7 % 13 / 10, "kind": f"k{number * number % 70}"},
+                now=NOON + number * 17 * 60 * SECOND,
+                occurred_at=NOON + (number * 17 - number % 5 * 90) * 60 * SECOND,
+            )
+            if log.out.commands and number % 4 == 0:
+                log.delivery(log.out.commands[-1].send_id, "failed" if number % 8 else "accepted")
+    assert encode_state(logs[0].state) == encode_state(logs[1].state)
+    assert logs[0].out.decisions == logs[1].out.decisions
+    assert logs[0].out.profiles == logs[1].out.profiles
+
+
+def test_traits_are_bounded_in_number_size_and_name() -> None:
+    log = log_of()
+    log.identify({f"t{number}": number for number in range(TRAITS_MAX + 5)})
+    assert len(log.state.traits) == TRAITS_MAX
+    log.identify({"t0": "x" * TRAIT_BYTES_MAX, "n" * 101: 1, "": 1, "huge": 2**80})
+    assert log.state.traits["t0"] == 0
+    assert log.out.skipped["trait"] == 5 + 4
+    log.identify({f"t{number}": "y" * 1000 for number in range(TRAITS_MAX)})
+    assert len(msgspec.msgpack.encode(log.state.traits)) < TRAITS_BYTES_MAX + 3 * TRAITS_MAX
+
+
+def test_an_identify_replaces_adds_and_removes_traits() -> None:
+    log = log_of()
+    log.identify({"name": "Ada", "city": "London"})
+    log.identify({"city": None, "plan": "gold"})
+    assert log.state.traits == {"name": "Ada", "plan": "gold"}
+
+
+def test_an_older_identify_that_arrives_later_fills_gaps_only() -> None:
+    log = log_of()
+    log.identify({"city": "London"}, now=NOON)
+    log.identify({"city": "Paris", "name": "Ada"}, now=NOON + 1, occurred_at=NOON - HOUR)
+    assert log.state.traits == {"city": "London", "name": "Ada"}
+
+
+def test_a_group_call_sets_the_group_as_a_trait() -> None:
+    log = log_of()
+    log.event("$group", type="group", group_id="acme", traits={"employees": 7})
+    assert log.state.traits == {"group_id": "acme"}
+
+
+def test_traits_already_handed_out_do_not_change() -> None:
+    log = log_of()
+    log.identify({"city": "London"})
+    log.identify({"city": "Paris"}, now=NOON + SECOND)
+    assert [one.traits["city"] for one in log.out.profiles] == ["London", "Paris"]
+
+
+def test_the_first_profile_goes_out_at_once_and_the_next_a_second_later() -> None:
+    log = log_of(tag("orders"))
+    log.event(now=NOON)
+    log.event(now=NOON + 1)
+    assert [one.as_of for one in log.out.profiles] == [NOON]
+    assert log.state.wake_at == NOON + SECOND
+    log.wake(NOON + SECOND - 1)
+    assert len(log.out.profiles) == 1
+    log.wake(NOON + SECOND)
+    assert [one.tags["orders"] for one in log.out.profiles] == [1, 2]
+    assert log.state.wake_at is None
+
+
+def test_a_profile_put_off_is_not_forgotten_over_a_restart() -> None:
+    log = log_of(tag("orders"))
+    log.reload = True
+    log.event(now=NOON)
+    log.event(now=NOON + 1)
+    log.wake(NOON + HOUR)
+    assert [one.as_of for one in log.out.profiles] == [NOON, NOON + HOUR]
+
+
+def test_a_profile_says_where_it_comes_from_and_what_became_of_sends() -> None:
+    log = log_of(trigger(), tag("orders"))
+    log.out.partition = 5
+    log.state.applied = 77 << 16 | 3
+    log.event(occurred_at=NOON - HOUR, user_id="ada", anonymous_id="anon")
+    log.delivery(log.out.commands[0].send_id, now=NOON + 2 * SECOND)
+    first, second = log.out.profiles
+    assert (first.source_partition, first.source_offset, first.revision) == (5, 77, 1)
+    assert (first.user_id, first.anonymous_id) == ("ada", "anon")
+    assert (first.first_seen_at, first.last_seen_at) == (NOON - HOUR, NOON - HOUR)
+    assert (first.messages_accepted, second.messages_accepted) == (0, 1)
+    assert second.last_message_at == NOON + 2 * SECOND
+    assert second.tags == {"orders": 1}
+
+
+def test_a_person_known_only_by_a_delivery_has_no_profile() -> None:
+    log = log_of()
+    log.delivery("some-send")
+    log.wake(NOON + HOUR)
+    assert log.out.profiles == []
+
+
+def test_a_new_revision_is_shown_by_the_next_profile() -> None:
+    log = log_of(tag("orders"))
+    log.event(now=NOON)
+    log.publish(bundle(tag("orders"), tag("visits", events=["visit"]), revision=2))
+    log.wake(NOON + HOUR)
+    assert log.out.profiles[-1].tags == {"orders": 1, "visits": 0}
+    assert log.out.profiles[-1].revision == 2
+
+
+def test_what_a_person_can_pile_up_stays_below_a_records_limit() -> None:
+    defer = {"action": "defer", "expires_after": "300d"}
+    log = log_of(
+        *(tag(f"t{number}", "first", window="30d", bucket="1h") for number in range(2)),
+        *(tag(f"u{number}", "top_k") for number in range(4)),
+        trigger(reentry={"mode": "once_per_key"}, dedup={"key": ["key"], "window": "300d"}),
+        trigger("waits", priority=1, when_capped=defer),
+        policy("hello_cap", 200, "8d", kind="trigger", value="hello"),
+        policy("waits_cap", 1, "300d", kind="trigger", value="waits"),
+        message_ids_max=4096,
+        message_id_window="30d",
+    )
+    for number in range(1_000):
+        # An event of 32 kB of JSON can be more than twice that in msgpack.
+        log.event(
+            "order",
+            {"amount": f"{number:0>200}", "key": number, "numbers": [0.5] * 8_000},
+            now=NOON + number * HOUR,
+        )
+        log.event("$alias", type="alias", previous_id=f"{number:0>250}")
+    log.identify({f"t{number:0>90}": "x" * 1000 for number in range(50)})
+    sending = log.state.sending
+    assert sending is not None
+    assert len(sending.dedup_keys) == len(sending.once_keys) == DEDUP_KEYS_MAX
+    assert len(log.state.aliases) == ALIASES_MAX
+    assert len(sending.pending) == PENDING_BYTES_MAX // (9 * 8_000)
+    assert RECORD_BYTES_MAX / 2 < len(encode_state(log.state)) < RECORD_BYTES_MAX

@@ -8,6 +8,7 @@ import os
 import random
 import signal
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -29,7 +30,7 @@ from services.contracts.definitions import (
     definition_key,
 )
 from services.contracts.event import Event
-from services.contracts.time import HOUR, MINUTE, SECOND
+from services.contracts.time import HOUR, MINUTE
 from services.contracts.topics import (
     COMMANDS,
     DEAD_LETTERS,
@@ -47,7 +48,6 @@ from services.runtime.kafka import create_topics, make_producer, partition_of, t
 from services.runtime.process import Child
 from services.runtime.settings import KafkaSettings
 
-START = 1_800_000_000 * SECOND
 PACK_EVENTS = 20
 CALM_ATTEMPTS_MAX = 3
 POISON_SHARE = 0.002
@@ -122,7 +122,8 @@ class _LogMaker:
 
     def __init__(self, partitions: int, draw: random.Random) -> None:
         self.rows: list[Row] = []
-        self.at = START
+        # Kafka refuses what is stamped in the future, and drops what is older than it keeps.
+        self.at = (int(time.time()) // 3600 - 25) * HOUR
         self._draw = draw
         self._packs: list[list[Event]] = [[] for _ in range(partitions)]
 

@@ -22,7 +22,7 @@ from services.contracts.topics import (
 )
 from services.runtime.batch.states import PartitionStates
 from services.runtime.kafka import partition_of
-from services.triggers.worker.engine_port import Engine
+from services.triggers.worker.engine_port import Engine, state_decoder
 from services.triggers.worker.fold import PartitionFold
 from services.triggers.worker.reading import META_KEY
 from services.triggers.worker.values import Answer, Flush, InForce, NeedRules, Pause
@@ -61,6 +61,9 @@ class Log:
 
     def __init__(self) -> None:
         self.rows: list[Row] = []
+
+    def __repr__(self) -> str:
+        return "\n".join(f"{row.offset} {row.headers} {row.value!r}" for row in self.rows)
 
     def raw(self, value: bytes | None, key: bytes | None = None, kind: bytes | None = None) -> Row:
         headers = [] if kind is None else [(KIND_HEADER, kind)]
@@ -151,7 +154,7 @@ class Partition:
 
     def restart(self) -> None:
         """Begin again from what is durable."""
-        states: PartitionStates[Any] = PartitionStates(self.engine.decode_state)
+        states: PartitionStates[Any] = PartitionStates(state_decoder(self.engine))
         states.stored.update(self.stored)
         self.fold = PartitionFold(
             states,

@@ -63,7 +63,10 @@ def encode_state(state: StandInState) -> bytes:
 
 
 def decode_state(data: bytes) -> StandInState:
-    return msgspec.msgpack.decode(data[8:], type=StandInState)
+    try:
+        return msgspec.msgpack.decode(data[8:], type=StandInState)
+    except msgspec.DecodeError as error:
+        raise Malformed("bad_state", "not a state") from error
 
 
 def wake_at_of(data: bytes) -> int | None:

@@ -7,6 +7,7 @@ from services.contracts.control import Tick
 from services.contracts.time import HOUR, SECOND
 from services.contracts.topics import KIND_MARKER, KIND_PACK, KIND_TICK
 from services.triggers.worker import fold as fold_module
+from services.triggers.worker.engine_port import StateUnreadable
 from services.triggers.worker.reading import META_KEY, decode_meta
 from services.triggers.worker.values import Unavailable
 from tests.worker.driver import Log, Partition, Row, people
@@ -389,3 +390,40 @@ def test_a_restart_takes_up_the_revision_in_force() -> None:
     partition.take(log.rows[1:])
     assert partition.asked[-1].required
     assert partition.states[ANN].notes == ["m1@5"]
+
+
+def test_a_stored_state_that_cannot_be_read_stops_the_worker() -> None:
+    log, partition = Log(), Partition()
+    partition.stored[ANN] = b"\x00" * 8 + b"?"
+    partition.restart()
+    log.event(ANN)
+    with pytest.raises(StateUnreadable):
+        partition.take(log.rows)
+    assert partition.committed == 0
+    assert partition.flushes == []
+
+
+def test_cold_people_are_decoded_again_and_keep_their_history() -> None:
+    log, partition = Log(), Partition()
+    partition.fold.live_max = 1
+    for _ in range(3):
+        log.event(ANN)
+        log.event(BOB)
+    partition.take(log.rows[:2])
+    assert list(partition.fold.states.live) == [BOB]
+    partition.take(log.rows[2:])
+    assert partition.states[ANN].notes == ["m0@0", "m2@0", "m4@0"]
+
+
+def test_decisions_and_capped_policies_are_counted_by_flush() -> None:
+    log, partition = Log(), Partition()
+    log.event(ANN, "send")
+    log.event(ANN, "cap")
+    log.raw(b"{", b"k")
+    partition.take(log.rows)
+    (flush,) = partition.flushes
+    assert flush.decided == {"sent": 1, "cap": 1}
+    assert flush.capped == {"marketing_daily": 1}
+    assert flush.lettered == {"bad_json": 1}
+    assert flush.events == {"applied": 2, "dead_letter": 1}
+    assert len(flush.origins) == 1

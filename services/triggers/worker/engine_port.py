@@ -7,6 +7,7 @@ from typing import Any, Protocol
 from services.contracts.command import SendCommand
 from services.contracts.decision import Decision
 from services.contracts.definitions import Bundle
+from services.contracts.errors import Malformed
 from services.contracts.profile import Profile
 from services.contracts.time import Micros
 
@@ -51,6 +52,26 @@ class Engine:
     decide: Act
     apply_delivery: Act
     wake: Callable[[Any, Any, Micros, Any], None]
+
+
+class StateUnreadable(RuntimeError):
+    """Stored bytes this code cannot read, those of a newer version for example.
+
+    Going on without them would forget a person's history: the process has to stop.
+    """
+
+
+def state_decoder(engine: Engine) -> Callable[[bytes], Any]:
+    """The engine's decoder for stored states, whose failures are not an event's fault."""
+    decode = engine.decode_state
+
+    def decode_stored(data: bytes) -> Any:
+        try:
+            return decode(data)
+        except Malformed as error:
+            raise StateUnreadable(str(error)) from error
+
+    return decode_stored
 
 
 def triggers_engine(workspace: str) -> Engine:

@@ -1,0 +1,156 @@
+"""What the definitions topic says of each revision, and rules made of it."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from services.contracts.definitions import (
+    DEFAULT_POLICY,
+    Bundle,
+    DefinitionRecord,
+    Workspace,
+)
+from services.contracts.errors import DefinitionError
+from services.triggers.worker.definitions import DefinitionHistory
+from services.triggers.worker.rulebook import RULES_KEPT_MAX, Rulebook
+from services.triggers.worker.values import InForce, Unavailable
+from tests.worker.standin import StandInRules, stand_in
+
+
+def tag(revision: int, id_: str = "views", **fields: Any) -> DefinitionRecord:
+    definition = {"id": id_, "aggregate": "count", "events": ["View"], **fields}
+    return DefinitionRecord(
+        kind="tag", id=id_, version=revision, revision=revision, definition=definition
+    )
+
+
+def head(revision: int) -> DefinitionRecord:
+    return DefinitionRecord(kind="revision", id="head", version=revision, revision=revision)
+
+
+def test_before_anything_is_published_only_the_default_policy_is_in_force() -> None:
+    assert DefinitionHistory().bundle_at(0) == Bundle(revision=0)
+
+
+def test_each_revision_keeps_what_was_in_force_then() -> None:
+    history = DefinitionHistory()
+    for record in (tag(1), head(1), tag(2, window="1h"), tag(2, "orders"), head(2)):
+        history.add(record)
+    assert history.head == 2
+    assert [(one.id, one.window) for one in history.bundle_at(1).tags] == [("views", None)]
+    assert [(one.id, one.window) for one in history.bundle_at(2).tags] == [
+        ("orders", None),
+        ("views", "1h"),
+    ]
+    assert history.bundle_at(2).tags[0].version == 2
+
+
+def test_a_removed_definition_is_in_force_only_before_its_removal() -> None:
+    history = DefinitionHistory()
+    history.add(tag(1))
+    history.add(DefinitionRecord(kind="tag", id="views", version=2, revision=3))
+    assert len(history.bundle_at(2).tags) == 1
+    assert history.bundle_at(3).tags == ()
+
+
+def test_definitions_announced_again_change_nothing() -> None:
+    history = DefinitionHistory()
+    for record in (tag(1), tag(2, window="1h"), head(2), tag(1), tag(2, window="1h"), head(2)):
+        history.add(record)
+    assert [one.window for one in history.bundle_at(2).tags] == ["1h"]
+
+
+def test_the_default_policy_can_be_changed_and_removed() -> None:
+    history = DefinitionHistory()
+    changed = {"id": DEFAULT_POLICY.id, "limit": 9, "window": "24h"}
+    history.add(
+        DefinitionRecord(
+            kind="policy", id=DEFAULT_POLICY.id, version=1, revision=1, definition=changed
+        )
+    )
+    history.add(DefinitionRecord(kind="policy", id=DEFAULT_POLICY.id, version=2, revision=2))
+    assert history.bundle_at(0).policies == (DEFAULT_POLICY,)
+    assert [policy.limit for policy in history.bundle_at(1).policies] == [9]
+    assert history.bundle_at(2).policies == ()
+
+
+def test_the_workspace_has_its_defaults_until_it_is_published() -> None:
+    history = DefinitionHistory()
+    history.add(
+        DefinitionRecord(
+            kind="workspace",
+            id="default",
+            version=1,
+            revision=1,
+            definition={"id": "default", "time_zone": "Asia/Shanghai"},
+        )
+    )
+    assert history.bundle_at(0).workspace == Workspace()
+    assert history.bundle_at(1).workspace.time_zone == "Asia/Shanghai"
+
+
+def test_a_definition_of_a_newer_schema_is_refused_by_name() -> None:
+    history = DefinitionHistory()
+    history.add(tag(1, aggregate="median"))
+    with pytest.raises(DefinitionError) as refused:
+        history.bundle_at(1)
+    assert refused.value.problems[0][0] == "tag/views"
+    assert history.bundle_at(0) == Bundle(revision=0)
+
+
+def test_an_unreadable_record_spoils_later_revisions_until_it_is_replaced() -> None:
+    history = DefinitionHistory()
+    history.add(tag(1))
+    history.add(head(1))
+    history.add_unreadable(b"tag/views")
+    history.add(head(2))
+    assert len(history.bundle_at(1).tags) == 1
+    with pytest.raises(DefinitionError):
+        history.bundle_at(2)
+    history.add(tag(3))
+    assert len(history.bundle_at(3).tags) == 1
+
+
+class Shelf:
+    """Definitions by revision, counting how often they are asked for."""
+
+    def __init__(self, refused: int | None = None) -> None:
+        self.asked: list[int] = []
+        self.refused = refused
+
+    async def wait_for(self, revision: int) -> None:
+        if revision > 100:
+            await asyncio.Event().wait()
+
+    def bundle_at(self, revision: int) -> Bundle:
+        self.asked.append(revision)
+        if revision == self.refused:
+            raise DefinitionError([("triggers.x", "wrong")])
+        return Bundle(revision=revision)
+
+
+async def test_rules_are_compiled_once_for_all_partitions() -> None:
+    shelf = Shelf()
+    book = Rulebook(shelf, stand_in(), wait_seconds=1)
+    first = await book.at(3)
+    assert first == InForce(StandInRules(3))
+    assert await book.at(3) is first
+    assert shelf.asked == [3]
+    for revision in range(4, 4 + RULES_KEPT_MAX):
+        await book.at(revision)
+    await book.at(3)
+    assert shelf.asked.count(3) == 2
+
+
+async def test_refused_definitions_say_where_and_why() -> None:
+    book = Rulebook(Shelf(refused=3), stand_in(), wait_seconds=1)
+    assert await book.at(3) == Unavailable("definitions_refused", "triggers.x: wrong")
+
+
+async def test_the_wait_for_definitions_is_bounded_and_may_be_repeated() -> None:
+    book = Rulebook(Shelf(), stand_in(), wait_seconds=0.01)
+    for _ in range(2):
+        answer = await book.at(101)
+        assert isinstance(answer, Unavailable)
+        assert answer.code == "definitions_missing"

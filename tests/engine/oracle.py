@@ -6,13 +6,22 @@ computed from the list of all events at every question, windows from local dates
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from services.contracts.definitions import Policy, Tag
 from services.contracts.event import Event
-from services.contracts.time import DAY, HOUR, MINUTE, Micros, from_micros, parse_duration
+from services.contracts.time import (
+    DAY,
+    HOUR,
+    MINUTE,
+    Micros,
+    from_micros,
+    parse_duration,
+    to_micros,
+)
 
 
 def local(moment: Micros, zone: str) -> datetime:
@@ -30,22 +39,25 @@ def bucket_bounds(tag: Tag, moment: Micros, zone: str) -> tuple[Micros, Micros]:
     elif window <= 7 * DAY:
         size = HOUR
     else:
-        return day_bounds(local(moment, zone).date(), moment, zone)
+        return day_bounds(local(moment, zone).date(), zone)
     begins = moment - moment % size
     return begins, begins + size
 
 
-def day_bounds(day: date, inside: Micros, zone: str) -> tuple[Micros, Micros]:
-    """Where a civil day begins and ends, found by halving: the local date never decreases."""
+@lru_cache(maxsize=4096)
+def first_instant(wanted: date, zone: str) -> Micros:
+    """Where a civil day begins, found by halving: the local date never decreases."""
+    noon = to_micros(datetime(wanted.year, wanted.month, wanted.day, 12, tzinfo=UTC))
+    low, high = noon - 2 * DAY, noon + 2 * DAY
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if local(middle, zone).date() >= wanted else (middle, high)
+    return high
 
-    def first_instant(wanted: date) -> Micros:
-        low, high = inside - 3 * DAY, inside + 3 * DAY
-        while high - low > 1:
-            middle = (low + high) // 2
-            low, high = (low, middle) if local(middle, zone).date() >= wanted else (middle, high)
-        return high
 
-    return first_instant(day), first_instant(day + timedelta(days=1))
+def day_bounds(day: date, zone: str) -> tuple[Micros, Micros]:
+    """First instant of a civil day, and the first one after it."""
+    return first_instant(day, zone), first_instant(day + timedelta(days=1), zone)
 
 
 def in_window(tag: Tag, occurred_at: Micros, now: Micros, zone: str) -> bool:

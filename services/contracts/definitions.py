@@ -47,8 +47,9 @@ class Condition(
 
     Exactly one of all, any, not, property, tag, trait is given. `property` and `trait` are
     dotted paths into the event's properties and the person's traits, `tag` is a tag's id.
-    A clause over a missing value is false, except `not_exists`, `ne` and `not_in`; a clause
-    over values that cannot be compared (text with a number) is false. No clause raises.
+    A clause over a missing value (absent or null) is false, except `not_exists`, `ne` and
+    `not_in`. A text, a number and a bool are never equal, and to ask which of them is greater
+    is false. No clause raises.
     """
 
     all_: tuple["Condition", ...] | None = None

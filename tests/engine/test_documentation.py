@@ -1,0 +1,52 @@
+"""The examples of docs/definitions.md are right, and so are its numbers."""
+
+import re
+
+import msgspec
+import yaml
+
+from services.contracts.definitions import KINDS, Bundle, Policy, Tag, Trigger, Workspace
+from services.triggers.engine import check, limits
+from tests.house.files import ROOT
+
+PAGE = (ROOT / "docs/definitions.md").read_text(encoding="utf-8")
+
+
+def test_the_examples_can_be_published() -> None:
+    blocks = re.findall(r"^```yaml\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+    found = [
+        msgspec.convert(document, KINDS[document.pop("kind")])
+        for block in blocks
+        for document in yaml.safe_load_all(block)
+    ]
+    [workspace] = [one for one in found if isinstance(one, Workspace)]
+    bundle = Bundle(
+        revision=1,
+        workspace=workspace,
+        triggers=tuple(one for one in found if isinstance(one, Trigger)),
+        tags=tuple(one for one in found if isinstance(one, Tag)),
+        policies=tuple(one for one in found if isinstance(one, Policy)),
+    )
+    assert bundle.triggers
+    assert check(bundle) == []
+
+
+def test_the_limits_told_are_those_in_force() -> None:
+    rows = dict(re.findall(r"^\| ([a-z][^|]*?) \| ([^|]*?) \| [^|]* \|$", PAGE, re.MULTILINE))
+    numbers = {name: [int(n) for n in re.findall(r"\d+", text)] for name, text in rows.items()}
+    assert numbers["traits of a person"] == [
+        limits.TRAITS_MAX,
+        limits.TRAIT_BYTES_MAX // 1024,
+        limits.TRAITS_BYTES_MAX // 1024,
+        limits.TRAIT_NAME_CHARS_MAX,
+    ]
+    assert numbers["tags of a workspace"] == [
+        limits.TAGS_MAX,
+        limits.BUCKETS_MAX,
+        limits.TAGS_BYTES_MAX // 1000,
+    ]
+    assert numbers["triggers, policies"] == [limits.TRIGGERS_MAX, limits.POLICIES_MAX]
+    assert numbers["sends that wait"] == [limits.PENDING_MAX, limits.PENDING_BYTES_MAX // 1024]
+    assert numbers["sends counted by caps"] == [limits.SENDS_MAX]
+    assert numbers["dedup keys, once-per-key entries"] == [limits.DEDUP_KEYS_MAX]
+    assert numbers["triggers entered (`once`, `cooldown`)"] == [limits.ENTRIES_MAX]

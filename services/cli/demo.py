@@ -19,7 +19,7 @@ from services.cli.retail import read_lines, to_message
 from services.cli.stack import Stack, StackSettings
 from services.cli.summary import Summary, problems, render
 from services.cli.up import print_addresses
-from services.contracts.errors import CuestreamError
+from services.contracts.errors import CuestreamError, Malformed
 from services.runtime.database import make_engine
 from services.runtime.settings import DatabaseSettings
 
@@ -42,11 +42,28 @@ def count_lines(path: Path) -> int:
         for line in read_lines(path):
             to_message(line)
             count += 1
+    except Malformed as error:
+        raise CuestreamError(f"{path}: {error.message}") from error
     except OSError as error:
         raise CuestreamError(f"{path}: {error.strerror or error}") from error
     if not count:
         raise CuestreamError(f"{path}: no lines")
     return count
+
+
+def fresh_folder(path: Path) -> Path:
+    """The folder, made if it is missing: what an earlier run left would be counted again.
+
+    Raises:
+        CuestreamError: it holds something, or cannot be made.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        if any(path.iterdir()):
+            raise CuestreamError(f"{path} is not empty: the demo needs a folder of its own")
+    except OSError as error:
+        raise CuestreamError(f"{path}: {error.strerror or error}") from error
+    return path.resolve()
 
 
 async def _or_failed(stack: Stack, work: Coroutine[Any, Any, Summary]) -> Summary:
@@ -69,7 +86,7 @@ async def run_demo(path: Path, *, data_dir: Path, json_file: Path | None, keep: 
     # Asked to end, it ends as by Ctrl-C: everything it started is stopped first.
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGTERM, lambda: signal.raise_signal(signal.SIGINT))
-    lines = count_lines(path)
+    lines, data_dir = count_lines(path), fresh_folder(data_dir)
     console.out.print(f"starting: broker, PostgreSQL, five services (logs in {data_dir / 'logs'})")
     settings = StackSettings(data_dir=data_dir, free_ports=True, clock="replay", durable=False)
     async with Stack(settings) as stack:

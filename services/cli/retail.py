@@ -66,13 +66,32 @@ def _open(path: Path) -> TextIO:
     return path.open(encoding="utf-8", newline="")
 
 
+@lru_cache(maxsize=4096)
+def utc(local_at: str) -> datetime:
+    """UTC of a UK local time such as `2010-12-01T08:26:00`; a repeated hour is its first.
+
+    Raises:
+        Malformed: `bad_line`, the text is no local time.
+    """
+    try:
+        local = datetime.fromisoformat(local_at)
+    except ValueError:
+        raise Malformed("bad_line", "InvoiceDate is not like 2010-12-01T08:26:00") from None
+    if local.tzinfo is not None:
+        raise Malformed("bad_line", "InvoiceDate must be UK local time without a zone")
+    return local.replace(tzinfo=LOCAL_ZONE).astimezone(UTC)
+
+
 def _line(cells: list[str], number: int) -> Line:
     if len(cells) != len(COLUMNS):
         raise Malformed("bad_line", f"line {number} has {len(cells)} columns, not {len(COLUMNS)}")
     try:
         quantity, price = int(cells[3]), Decimal(cells[5])
+        utc(cells[4])
     except (ValueError, InvalidOperation):
         raise Malformed("bad_line", f"line {number}: quantity or price is no number") from None
+    except Malformed as error:
+        raise Malformed(error.code, f"line {number}: {error.message}") from error
     if not price.is_finite():
         raise Malformed("bad_line", f"line {number}: the price is not finite")
     digest = hashlib.blake2b("\x1f".join(cells).encode(), digest_size=16).hexdigest()
@@ -112,22 +131,6 @@ def read_lines(path: Path) -> Iterator[Line]:
                 yield line
     except (UnicodeDecodeError, csv.Error, gzip.BadGzipFile, EOFError) as error:
         raise Malformed("bad_file", "not a CSV file in UTF-8, plain or gzipped") from error
-
-
-@lru_cache(maxsize=4096)
-def utc(local_at: str) -> datetime:
-    """UTC of a UK local time such as `2010-12-01T08:26:00`; a repeated hour is its first.
-
-    Raises:
-        Malformed: `bad_line`, the text is no local time.
-    """
-    try:
-        local = datetime.fromisoformat(local_at)
-    except ValueError:
-        raise Malformed("bad_line", "InvoiceDate is not like 2010-12-01T08:26:00") from None
-    if local.tzinfo is not None:
-        raise Malformed("bad_line", "InvoiceDate must be UK local time without a zone")
-    return local.replace(tzinfo=LOCAL_ZONE).astimezone(UTC)
 
 
 def event_name(line: Line) -> str:

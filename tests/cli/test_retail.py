@@ -105,7 +105,7 @@ def test_a_wrong_line_is_refused_with_its_place(tmp_path: Path, row: str) -> Non
 
 
 def test_an_impossible_date_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(Malformed, match="InvoiceDate"):
+    with pytest.raises(Malformed, match="line 2: InvoiceDate"):
         message_of(tmp_path, ORDER.replace("2010-12-01", "2010-02-30"))
 
 

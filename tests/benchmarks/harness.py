@@ -55,10 +55,10 @@ class Progress:
 
 
 @contextmanager
-def pinned(core: int) -> Iterator[None]:
-    """Children started inside run on this core only."""
+def pinned(core: int | None) -> Iterator[None]:
+    """Children started inside run on this core only; None leaves them all cores."""
     before = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {core} & before or before)
+    os.sched_setaffinity(0, before if core is None else {core} & before or before)
     try:
         yield
     finally:
@@ -67,7 +67,7 @@ def pinned(core: int) -> Iterator[None]:
 
 @contextmanager
 def child(
-    command: Sequence[str], core: int, env: dict[str, str] | None = None
+    command: Sequence[str], core: int | None, env: dict[str, str] | None = None
 ) -> Iterator[subprocess.Popen[str]]:
     """A pinned child process that ends with the block; its errors go to our standard error."""
     with pinned(core):

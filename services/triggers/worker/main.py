@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import logging
 import os
 import tempfile
 import threading
@@ -17,7 +18,6 @@ from services.runtime.batch.states import States
 from services.runtime.batch.writer import BatchWriter
 from services.runtime.health import Health, health_app
 from services.runtime.kafka import create_topics, make_producer, topic_name
-from services.runtime.logs import get_logger
 from services.runtime.metrics import Metrics
 from services.runtime.serving import run_process, serve
 from services.runtime.settings import load
@@ -35,10 +35,10 @@ GROUP: Final = "triggers"
 STOP_SECONDS_MAX: Final = 15.0
 DIE_SECONDS_MAX: Final = 3.0
 """A process that failed may take this long to tell so."""
+CHATTY: Final = ("faust", "mode", "services.runtime.batch")
+"""Faust tells each step of each part, and its classes of ours log under their own module."""
 GC_THRESHOLD: Final = (100_000, 20, 50)
 """Young objects before a collection. States hold no cycles; scanning them is what costs."""
-
-_log = get_logger(__name__)
 
 
 class _Topic:
@@ -77,6 +77,9 @@ async def run(
         Exception: whatever made it impossible to go on; nothing unfinished is committed.
     """
     engine = engine or triggers_engine(settings.workspace)
+    if settings.log_level != "debug":
+        for name in CHATTY:
+            logging.getLogger(name).setLevel(logging.WARNING)
     await create_topics(settings, TOPICS)
     producer = make_producer(settings)
     await producer.start()

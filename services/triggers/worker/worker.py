@@ -7,6 +7,7 @@ from typing import Any, Final
 from services.runtime.batch.app import BatchApp
 from services.runtime.batch.consumer import BatchMessage
 from services.runtime.batch.states import States
+from services.runtime.logs import get_logger
 from services.triggers.worker.delivery import Delivery
 from services.triggers.worker.engine_port import Engine
 from services.triggers.worker.figures import Figures
@@ -15,6 +16,8 @@ from services.triggers.worker.lane import Lane
 from services.triggers.worker.rulebook import Rulebook
 
 FIGURES_SECONDS: Final = 1.0
+
+_log = get_logger(__name__)
 
 
 class Worker:
@@ -84,6 +87,8 @@ class Worker:
                 lane.fold.recovered()
         self._recovered = True
         self._report()
+        people = sum(lane.fold.people for lane in self._lanes.values())
+        _log.info("partitions recovered", partitions=sorted(active), people=people)
 
     def _lane(self, partition: int, live_max: int) -> Lane:
         states = self._states[partition]

@@ -39,6 +39,7 @@ class Up:
                 env=surroundings(COLUMNS="200"),
                 stdout=output,
                 stderr=subprocess.STDOUT,
+                start_new_session=True,
             )  # fmt: skip
 
     @property
@@ -86,9 +87,13 @@ def test_one_event_becomes_a_profile_and_ctrl_c_leaves_nothing_running(tmp_path:
         up.wait_for(
             lambda: httpx.get(profile, headers=token).status_code == 200, "the profile of ana"
         )
-        os.kill(up.process.pid, signal.SIGINT)
+        # As a terminal does it: to everybody in the foreground.
+        os.killpg(up.process.pid, signal.SIGINT)
         assert up.process.wait(60) == 0, up.printed
         assert all(gone(pid) for pid in pids)
+        for service in ("ingest", "api", "profile_store", "dispatcher", "triggers_1"):
+            last = (tmp_path / "data" / "logs" / f"{service}.log").read_text().splitlines()[-1]
+            assert '"event": "stopped"' in last, f"{service}: {last}"
         assert "nothing is left running" in up.printed
         assert "embedded broker keeps the stream in memory" in up.printed
 

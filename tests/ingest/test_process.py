@@ -85,11 +85,12 @@ async def test_a_stop_finishes_what_was_taken_and_ends_with_0(
                     if answer.status_code != 200:
                         return
                     accepted += 20
-                    if accepted >= 400:
+                    # Once: at its very end a process has no handler left for a second signal.
+                    if accepted == 400:
                         ingest.child.signal(number)
 
             await asyncio.gather(*(send(lane) for lane in range(4)))
-        assert ingest.child.stop()
+        wait_until(lambda: not ingest.child.alive, "its end")
         assert ingest.child.exit_code == 0, ingest.child.log_tail()
     events = await read_events(kafka_settings, accepted)
     assert len({event.message_id for event in events}) >= accepted >= 400

@@ -20,7 +20,7 @@ from services.runtime.embedded import EmbeddedBroker, EmbeddedPostgres
 from services.runtime.embedded.broker import ENVIRONMENT as EMBEDDED_BROKER_ENVIRONMENT
 from services.runtime.kafka import create_topics
 from services.runtime.process import accepts, free_port
-from services.runtime.settings import KafkaSettings
+from services.runtime.settings import KafkaSettings, load
 from services.runtime.supervisor import Part, Supervisor, SupervisorError
 
 HOST: Final = "127.0.0.1"
@@ -145,12 +145,13 @@ class Stack:
         Raises:
             CuestreamError: a part did not come up; the message has the end of its log.
         """
+        _keep_old_logs(self.logs)
         try:
+            self._choose_ports()
             self._start_servers()
             self._environment = self._common_environment()
             await migrate_all(self.database_url)
             await create_topics(self.kafka_settings, TOPICS)
-            self._choose_ports()
             self._exit.push_async_callback(self.supervisor.stop)
             await self.supervisor.start([self._part(name) for name in self._names()])
         except BaseException:
@@ -208,7 +209,7 @@ class Stack:
             for name in KafkaSettings.model_fields
             if prefix + name.upper() in common
         }
-        self.kafka_settings = KafkaSettings.model_validate(fields)
+        self.kafka_settings = load(KafkaSettings, **fields)
         return common
 
     def _names(self) -> list[str]:
@@ -253,7 +254,13 @@ class Stack:
             return configured.split(",")[0]
         file = self.settings.data_dir / file_name
         if not file.is_file():
-            self.settings.data_dir.mkdir(parents=True, exist_ok=True)
+            self.settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
             file.touch(mode=0o600)
             file.write_text(secrets.token_hex(SECRET_BYTES))
         return file.read_text().strip()
+
+
+def _keep_old_logs(folder: Path) -> None:
+    """Put the last run's logs aside, in place of those of the run before it."""
+    for log in folder.glob("*.log"):
+        log.replace(log.with_suffix(".log.1"))

@@ -1,6 +1,7 @@
 """Child processes that cannot outlive us: started, watched and stopped the same way."""
 
 import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -10,10 +11,25 @@ from pathlib import Path
 
 LAUNCHER = Path(__file__).with_name("launch.py")
 LOG_TAIL_BYTES_MAX = 4096
+PORTS = range(15_000, 32_000)
+PORT_TRIES_MAX = 100
 
 
 def free_port(host: str = "127.0.0.1") -> int:
-    """A TCP port nobody listens on now; another process may still take it before we do."""
+    """A TCP port nobody listens on now; another process may still take it before we do.
+
+    It lies below the range from which Linux takes ports for outgoing connections (32768 and
+    up by default): one of those would otherwise sit on it now and then.
+    """
+    for _ in range(PORT_TRIES_MAX):
+        # Not `random`: processes with the same seed would look in the same places.
+        port = PORTS[secrets.randbelow(len(PORTS))]
+        with socket.socket() as probe:
+            try:
+                probe.bind((host, port))
+            except OSError:
+                continue
+            return port
     with socket.socket() as probe:
         probe.bind((host, 0))
         return int(probe.getsockname()[1])

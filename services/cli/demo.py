@@ -81,11 +81,18 @@ async def _or_failed(stack: Stack, work: Coroutine[Any, Any, Summary]) -> Summar
         await asyncio.wait((running, failed))
 
 
+async def until_told(work: Coroutine[Any, Any, int]) -> int:
+    """Do the work; on SIGINT or SIGTERM cancel it, so that it stops what it started."""
+    running = asyncio.create_task(work)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, running.cancel)
+    await asyncio.wait((running,))
+    return console.EXIT_INTERRUPTED if running.cancelled() else running.result()
+
+
 async def run_demo(path: Path, *, data_dir: Path, json_file: Path | None, keep: bool) -> int:
     """Start a stack, run the demo on it, print; gives the exit code of the process."""
-    # Asked to end, it ends as by Ctrl-C: everything it started is stopped first.
-    loop = asyncio.get_running_loop()
-    loop.add_signal_handler(signal.SIGTERM, lambda: signal.raise_signal(signal.SIGINT))
     lines, data_dir = count_lines(path), fresh_folder(data_dir)
     console.out.print(f"starting: broker, PostgreSQL, five services (logs in {data_dir / 'logs'})")
     settings = StackSettings(data_dir=data_dir, free_ports=True, clock="replay", durable=False)
@@ -150,12 +157,11 @@ def demo_command(
 ) -> None:
     """Replay real orders through everything and print what happened."""
     with tempfile.TemporaryDirectory(prefix="cuestream-demo-") as temporary:
-        code = console.run(
-            run_demo(
-                file or bundled_sample(),
-                data_dir=data_dir or Path(temporary),
-                json_file=json_file,
-                keep=keep,
-            )
+        work = run_demo(
+            file or bundled_sample(),
+            data_dir=data_dir or Path(temporary),
+            json_file=json_file,
+            keep=keep,
         )
+        code = console.run(until_told(work))
     raise typer.Exit(code)

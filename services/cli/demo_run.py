@@ -67,11 +67,11 @@ class Demo:
         async with AsyncExitStack() as exit_:
             exit_.push_async_callback(self._client.aclose)
             exit_.push_async_callback(self._sender.close)
-            await self._producer.start()
             exit_.push_async_callback(self._producer.stop)
+            await self._producer.start()
             for watch in (self._worker, self._store):
-                await watch.start()
                 exit_.push_async_callback(watch.stop)
+                await watch.start()
             say("putting the definitions in force")
             await self._put_in_force()
             say("replaying")

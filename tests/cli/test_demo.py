@@ -1,12 +1,14 @@
 """What the demo refuses before it starts anything, and how it ends when a part is given up."""
 
 import asyncio
+import os
+import signal
 from pathlib import Path
 from typing import cast
 
 import pytest
 
-from services.cli.demo import _or_failed, bundled_sample, count_lines, fresh_folder
+from services.cli.demo import _or_failed, bundled_sample, count_lines, fresh_folder, until_told
 from services.cli.retail import COLUMNS
 from services.cli.stack import Stack
 from services.cli.summary import Summary
@@ -61,3 +63,19 @@ async def test_a_service_that_is_given_up_ends_the_demo_at_once() -> None:
 
     with pytest.raises(SupervisorError, match="triggers_1"):
         await _or_failed(cast("Stack", GivenUp()), forever())
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+async def test_told_to_stop_it_cleans_up_and_says_so(number: signal.Signals) -> None:
+    cleaned = asyncio.Event()
+
+    async def work() -> int:
+        try:
+            os.kill(os.getpid(), number)
+            await asyncio.Event().wait()
+        finally:
+            cleaned.set()
+        return 0
+
+    assert await until_told(work()) == 130
+    assert cleaned.is_set()

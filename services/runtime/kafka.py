@@ -1,5 +1,6 @@
 """The Kafka client: producers, consumers, topics and the partitioner, one way for all."""
 
+import asyncio
 from collections.abc import Iterable
 from functools import lru_cache
 
@@ -13,6 +14,8 @@ from services.contracts.topics import DEAD_LETTER_BYTES_MAX, RECORD_BYTES_MAX, T
 from services.runtime.settings import KafkaSettings
 
 PARTITION_CACHE_MAX = 1 << 17
+TOPICS_POLLS_MAX = 300
+TOPICS_POLL_SECONDS = 0.05
 KAFKA_ERRORS = (KafkaError, OSError)
 """What a client raises when the broker is away or refuses for now."""
 
@@ -62,14 +65,18 @@ def make_consumer(
 async def create_topics(settings: KafkaSettings, topics: Iterable[Topic]) -> list[str]:
     """Create the topics that are missing; returns their names. Existing ones are left alone.
 
+    Returns once the broker shows all of them with leaders: Apache Kafka says that a topic is
+    created a moment before clients can find it.
+
     Raises:
         Transient: the broker cannot be reached or refused for now.
     """
     admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka)
     created: list[str] = []
+    wanted = list(topics)
     try:
         await admin.start()
-        for topic in topics:
+        for topic in wanted:
             configs: dict[str, str] = {}
             if topic.compacted:
                 configs["cleanup.policy"] = "compact"
@@ -92,11 +99,31 @@ async def create_topics(settings: KafkaSettings, topics: Iterable[Topic]) -> lis
                     created.append(new.name)
                 elif error is not TopicAlreadyExistsError:
                     raise Transient(f"topic {new.name}: {error.__name__}")
+        await _wait_until_visible(admin, {topic_name(settings, topic) for topic in wanted})
     except KAFKA_ERRORS as error:
         raise Transient(f"broker {settings.kafka}: {error!r}") from error
     finally:
         await admin.close()
     return created
+
+
+async def _wait_until_visible(admin: AIOKafkaAdminClient, names: set[str]) -> None:
+    for _ in range(TOPICS_POLLS_MAX):
+        if names <= await _topics_with_leaders(admin):
+            return
+        await asyncio.sleep(TOPICS_POLL_SECONDS)
+    raise Transient("the topics are created and the broker does not show them")
+
+
+async def _topics_with_leaders(admin: AIOKafkaAdminClient) -> set[str]:
+    # All topics are asked for: asking by name would make many brokers create a missing one.
+    return {
+        topic["topic"]
+        for topic in await admin.describe_topics()
+        if topic["error_code"] == 0
+        and topic["partitions"]
+        and all(partition["leader"] >= 0 for partition in topic["partitions"])
+    }
 
 
 async def require_topics(settings: KafkaSettings, topics: Iterable[Topic]) -> None:

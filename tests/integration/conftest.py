@@ -19,8 +19,9 @@ from services.runtime.settings import KafkaSettings
 KAFKA_SCRIPT = Path(__file__).parents[2] / "deploy" / "kafka-local" / "kafka.py"
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """All of this folder needs the real broker."""
+    """All of this folder needs the real broker, and says so before others mark it."""
     here = Path(__file__).parent
     for item in items:
         if here in item.path.parents:

@@ -24,6 +24,7 @@ from services.runtime.kafka import (
     make_consumer,
     make_producer,
     partition_of,
+    require_topics,
     topic_name,
 )
 from services.runtime.settings import KafkaSettings
@@ -190,3 +191,14 @@ async def test_a_second_member_takes_over_what_the_first_left(
     finally:
         await first.stop()
         await second.stop()
+
+
+async def test_topics_can_be_used_the_moment_they_are_created(
+    kafka_settings: KafkaSettings,
+) -> None:
+    for number in range(10):
+        fresh = kafka_settings.model_copy(
+            update={"topic_prefix": f"{kafka_settings.topic_prefix}{number}-"}
+        )
+        await create_topics(fresh, TOPICS)
+        await require_topics(fresh, TOPICS)

@@ -4,6 +4,7 @@ from collections import Counter
 
 from services.contracts.decision import Decision, Outcome
 from services.contracts.definitions import Bundle, Policy
+from services.contracts.time import Micros, parse_duration
 from services.triggers.engine import Outputs, PersonState
 from tests.engine.oracle import OneSend, counted, counts, standing
 
@@ -88,3 +89,21 @@ def nothing_lost_nothing_twice(state: PersonState, out: Outputs, candidates: Cou
         for pending in state.sending.pending:
             ended[f"{pending.trigger}/{pending.event_id}"] += 1
     assert ended == candidates
+
+
+def cooldowns_kept(bundle: Bundle, decisions: list[Decision]) -> None:
+    """Entries, the first sent or put off of each event, lie a cooldown apart; refusals don't."""
+    for trigger in bundle.triggers:
+        if trigger.reentry.cooldown is None:
+            continue
+        cooldown = parse_duration(trigger.reentry.cooldown)
+        entered: dict[str, Micros] = {}
+        for decision in decisions:
+            if decision.trigger != trigger.id or decision.event_id in entered:
+                continue
+            since = decision.now - max(entered.values(), default=-cooldown)
+            if decision.outcome is Outcome.REENTRY:
+                assert since < cooldown
+            elif decision.outcome is Outcome.SENT or "deferred_until" in decision.details:
+                assert since >= cooldown
+                entered[decision.event_id] = decision.now

@@ -60,12 +60,15 @@ def day_bounds(day: date, zone: str) -> tuple[Micros, Micros]:
     return first_instant(day, zone), first_instant(day + timedelta(days=1), zone)
 
 
+def leaves_at(tag: Tag, occurred_at: Micros, zone: str) -> Micros:
+    """The first instant at which an event's bucket is out of a tag's window."""
+    _, ends = bucket_bounds(tag, occurred_at, zone)
+    return ends + parse_duration(tag.window or "")
+
+
 def in_window(tag: Tag, occurred_at: Micros, now: Micros, zone: str) -> bool:
     """Whether the bucket of an event still touches the window `(now - window, now]`."""
-    if tag.window is None:
-        return True
-    _, ends = bucket_bounds(tag, occurred_at, zone)
-    return ends > now - parse_duration(tag.window)
+    return tag.window is None or now < leaves_at(tag, occurred_at, zone)
 
 
 def tag_value(tag: Tag, events: Iterable[Event], now: Micros, zone: str) -> Any:

@@ -231,6 +231,18 @@ def test_a_changed_policy_applies_to_the_sends_as_they_stand() -> None:
     assert outcome(log, NOON + HOUR) is Outcome.SENT
 
 
+def test_more_sends_than_a_lowered_limit_free_a_place_when_enough_have_left() -> None:
+    log = log_of(trigger(), policy(limit=3, window="24h"))
+    for hour in range(3):
+        log.event(now=NOON + hour * HOUR)
+    log.publish(bundle(trigger(), policy(limit=1, window="24h"), revision=2))
+    [refused] = log.event(now=NOON + 3 * HOUR)
+    assert refused.details["count"] == 3
+    assert refused.details["frees_at"] == NOON + 2 * HOUR + DAY
+    assert outcome(log, NOON + 2 * HOUR + DAY - 1) is Outcome.CAP
+    assert outcome(log, NOON + 2 * HOUR + DAY) is Outcome.SENT
+
+
 def test_a_new_policy_counts_sends_made_before_it_that_another_cap_counted() -> None:
     log = log_of(trigger(), policy("week", limit=9, window="7d"))
     log.event()

@@ -1,5 +1,7 @@
 """One event from end to end: order of the steps, time, and what is recorded."""
 
+from typing import Any
+
 import pytest
 
 from services.contracts.command import run_id, send_id
@@ -132,6 +134,28 @@ def test_a_paused_trigger_records_paused_and_a_draft_nothing() -> None:
     [decision] = log.event()
     assert (decision.trigger, decision.outcome) == ("a_paused", Outcome.PAUSED)
     assert log.out.commands == []
+
+
+def test_of_several_reasons_against_a_send_the_first_in_order_is_recorded() -> None:
+    fields: dict[str, Any] = {
+        "dedup": {"key": ["order_id"], "window": "7d"},
+        "reentry": {"mode": "cooldown", "cooldown": "7d"},
+    }
+    cap, audience = policy(limit=1, window="7d"), {"property": "vip", "op": "exists"}
+    log = log_of(trigger(**fields), cap)
+    order = {"order_id": 1, "vip": True}
+    log.event("order", order)
+    paused = bundle(trigger(**fields, status="paused", audience=audience), cap, revision=2)
+    log.publish(paused)
+    assert [one.outcome for one in log.event("order", {"order_id": 1})] == [Outcome.PAUSED]
+    log.publish(bundle(trigger(**fields, audience=audience), cap, revision=3))
+    told = [
+        log.event("order", properties)[0].outcome
+        for properties in ({"order_id": 1}, order, {**order, "order_id": 2})
+    ]
+    assert told == [Outcome.AUDIENCE, Outcome.DEDUP, Outcome.REENTRY]
+    log.publish(bundle(trigger(), cap, revision=4))
+    assert [one.outcome for one in log.event("order", order)] == [Outcome.CAP]
 
 
 def test_candidates_are_decided_by_priority_then_deadline_then_id() -> None:

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.contracts.codec import encode_json
+from services.contracts.decision import Outcome
 from services.contracts.definitions import Bundle
 from services.contracts.time import DAY, HOUR, MINUTE, Micros
 from services.triggers.engine import compile_rules, encode_state
@@ -23,10 +24,15 @@ ZONES = ["UTC", "Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "Afr
 
 @dataclass(frozen=True, kw_only=True)
 class Step:
-    """One thing in a person's log; times are relative to the step before."""
+    """One thing in a person's log.
+
+    It comes `after` the step before it, or, with an `edge`, so far from the instant at which
+    the last cap that refused said it would free.
+    """
 
     kind: str
     after: Micros
+    edge: int | None = None
     name: str = "order"
     late: Micros = 0
     which: int = 0
@@ -91,6 +97,7 @@ steps = st.lists(
             st.integers(0, 30 * MINUTE),
             st.integers(0, 2 * DAY),
         ),
+        edge=st.sampled_from([None, None, None, -1, 0, 1]),
         name=st.sampled_from(["order", "order", "view"]),
         late=st.sampled_from([0, 0, 0, HOUR, 2 * DAY]),
         which=st.integers(0, 9),
@@ -110,6 +117,9 @@ def play(log: Log, given_steps: list[Step]) -> tuple[dict[str, int], Counter[str
     played: list[str] = []
     for step in given_steps:
         now = log.now + step.after
+        if step.edge is not None and log.out.decisions:
+            frees_at = log.out.decisions[-1].details.get("frees_at", now)
+            now = max(log.now, frees_at + step.edge)
         # A worker's ticks come at least as often as something is due.
         while (due := log.state.wake_at) is not None and due <= now:
             log.wake(due)
@@ -149,6 +159,9 @@ def test_no_cap_is_ever_exceeded_and_no_send_lost_or_doubled(
     audit.no_cap_exceeded(definitions, sends, zone)
     audit.refusals_justified(definitions, log.out.decisions, sends, zone)
     audit.nothing_lost_nothing_twice(log.state, log.out, candidates)
+    audit.cooldowns_kept(definitions, log.out.decisions)
+    # Each event is its own key here, and came once: nothing is a second candidate.
+    assert Outcome.DEDUP not in log.outcomes()
 
 
 @settings(max_examples=75, deadline=None)

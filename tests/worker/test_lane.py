@@ -144,6 +144,7 @@ async def test_the_next_batch_is_folded_meanwhile_but_written_only_afterwards() 
         b.log.event(ANN)
         b.log.event(ANN)
         await b.put(0, 1)
+        await until(lambda: len(b.writes.begun) == 1)
         await b.put(1, 2)
         live = b.partition.fold.states.live
         await until(lambda: ANN in live and len(live[ANN].notes) == 2)
@@ -152,6 +153,21 @@ async def test_the_next_batch_is_folded_meanwhile_but_written_only_afterwards() 
         b.writes.finish(0)
         await until(lambda: len(b.writes.begun) == 2)
         assert len(b.offsets.done) == 1
+
+
+async def test_batches_that_wait_are_folded_and_written_together() -> None:
+    async with bench() as b:
+        for _ in range(6):
+            b.log.event(ANN)
+        messages = [await b.put(0, 1)]
+        await until(lambda: len(b.writes.begun) == 1)
+        messages += [await b.put(number, number + 1) for number in range(1, 6)]
+        await turns()
+        b.writes.finish(0)
+        await until(lambda: len(b.writes.begun) == 2)
+        b.writes.finish(1)
+        await until(lambda: b.offsets.done == messages)
+        assert [flush.events["applied"] for flush in b.writes.begun] == [1, 5]
 
 
 async def test_a_failed_write_ends_the_lane_at_once_and_nothing_more_is_processed() -> None:

@@ -1,7 +1,7 @@
 """Many records to one partition: built into batches here, one request for up to a megabyte."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Collection
 from typing import Any, Final
 
 from services.contracts.topics import RECORD_BYTES_MAX
@@ -24,7 +24,7 @@ class BatchWriter:
         self,
         topic: str,
         partition: int,
-        records: Iterable[tuple[bytes | None, bytes]],
+        records: Collection[tuple[bytes | None, bytes]],
         headers: Headers = (),
     ) -> int | None:
         """Append (key, value) pairs in order; returns when all replicas have them.
@@ -36,6 +36,8 @@ class BatchWriter:
             KafkaError: not acknowledged in the producer's time; part of it may be written.
             ValueError: a value is larger than `VALUE_BYTES_MAX`.
         """
+        if not records:
+            return None
         acknowledgements: list[asyncio.Future[Any]] = []
         builder = self._producer.create_batch()
         try:
@@ -47,8 +49,6 @@ class BatchWriter:
                     builder = self._producer.create_batch()
                     _append(builder, key, value, headers)
             count = builder.record_count()
-            if not count:
-                return None
             acknowledgements.append(await self._send(builder, topic, partition))
         finally:
             # Every future is awaited, so that a failure of one leaves no unread exception.

@@ -2,8 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Coroutine
+from typing import Any, Final
 
 from services.contracts.topics import COMMANDS, DEAD_LETTERS, DECISIONS, PROFILES
 from services.runtime.batch.writer import BatchWriter
@@ -53,13 +53,17 @@ class Delivery:
         """
         if flush.has_outputs:
             write = self._writer.write
+            writes: list[Coroutine[Any, Any, object]] = []
+            if flush.commands:
+                writes.append(self._write_commands(partition, flush))
+            if flush.decisions:
+                writes.append(write(self._decisions, partition, flush.decisions))
+            if flush.profiles:
+                writes.append(write(self._profiles, partition, flush.profiles))
+            if flush.letters:
+                writes.append(write(self._letters, DEAD_LETTER_PARTITION, flush.letters))
             with self._lease.held():
-                await asyncio.gather(
-                    self._write_commands(partition, flush),
-                    write(self._decisions, partition, flush.decisions),
-                    write(self._profiles, partition, flush.profiles),
-                    write(self._letters, DEAD_LETTER_PARTITION, flush.letters),
-                )
+                await asyncio.gather(*writes)
         for records in (flush.states, [] if flush.meta is None else [(_META, flush.meta)]):
             if records:
                 with self._lease.held():

@@ -11,7 +11,9 @@ from services.triggers.worker.fold import PartitionFold
 from services.triggers.worker.rulebook import Rulebook
 from services.triggers.worker.values import Answer, Flush, NeedRules, Pause, Unavailable
 
-BATCHES_QUEUED_MAX: Final = 2
+BATCHES_QUEUED_MAX: Final = 8
+RECORDS_TOGETHER_MAX: Final = 4_000
+"""Batches that came while others were written are folded together, up to so many records."""
 FLOW_POLL_SECONDS: Final = 0.1
 
 
@@ -37,9 +39,9 @@ class Lane:
     """Processes the batches of one partition in their order.
 
     Order within the partition: a flush is written only when the one before is acknowledged,
-    and a batch is reported processed only when its last flush is. Folding the next batch
-    overlaps that. The first error ends the lane and goes to `failed`; nothing after it is
-    reported.
+    and a batch is reported processed only when its last flush is. Folding what came next
+    overlaps that, and takes all that came, so that a slow broker sees fewer, larger writes.
+    The first error ends the lane and goes to `failed`; nothing after it is reported.
     """
 
     def __init__(
@@ -65,7 +67,7 @@ class Lane:
         self._task = asyncio.create_task(self._run(), name=f"lane-{partition}")
 
     async def put(self, message: BatchMessage) -> None:
-        """Hand over a batch; waits while two are waiting already."""
+        """Hand over a batch; waits while there is no room."""
         await self._queue.put(message)
 
     async def close(self) -> None:
@@ -81,19 +83,30 @@ class Lane:
     async def _run(self) -> None:
         try:
             while True:
-                message = await self._queue.get()
-                await self._process(message)
+                await self._process(await self._waiting())
         except asyncio.CancelledError:
             raise
         except BaseException as error:  # noqa: BLE001  (handed to the process's boundary)
             await self._failed(error)
 
-    async def _process(self, message: BatchMessage) -> None:
+    async def _waiting(self) -> list[BatchMessage]:
+        """The batches that wait, at least one."""
+        messages = [await self._queue.get()]
+        records = len(messages[0].value)
+        while not self._queue.empty() and records < RECORDS_TOGETHER_MAX:
+            messages.append(self._queue.get_nowait())
+            records += len(messages[-1].value)
+        return messages
+
+    async def _process(self, messages: list[BatchMessage]) -> None:
         if not self._offsets.flowing:
-            self._offsets.abandoned(message)
+            self._abandon(messages)
             return
         since = time.monotonic()
-        steps = self.fold.run(message.value)
+        records = messages[0].value
+        if len(messages) > 1:
+            records = [record for message in messages for record in message.value]
+        steps = self.fold.run(records)
         answer: Answer | None = None
         while True:
             try:
@@ -106,13 +119,17 @@ class Lane:
                 continue
             await self._settle()
             if isinstance(step, Flush):
-                self._writing = asyncio.create_task(self._write(message, step, since))
+                self._writing = asyncio.create_task(self._write(messages, step, since))
             else:
                 answer = await self._rules(step)
                 if answer is None:
                     steps.close()
-                    self._offsets.abandoned(message)
+                    self._abandon(messages)
                     return
+
+    def _abandon(self, messages: list[BatchMessage]) -> None:
+        for message in messages:
+            self._offsets.abandoned(message)
 
     async def _settle(self) -> None:
         """Wait until the flush before is durable."""
@@ -120,7 +137,7 @@ class Lane:
         if writing is not None:
             await writing
 
-    async def _write(self, message: BatchMessage, flush: Flush, since: float) -> None:
+    async def _write(self, messages: list[BatchMessage], flush: Flush, since: float) -> None:
         try:
             await self._delivery.deliver(self._partition, flush, self._written, since)
         except asyncio.CancelledError:
@@ -130,7 +147,8 @@ class Lane:
             await self._failed(error)
             raise
         if flush.last:
-            self._offsets.processed(message)
+            for message in messages:
+                self._offsets.processed(message)
 
     async def _rules(self, need: NeedRules) -> Answer | None:
         """The answer; None if partitions change hands before it is there.

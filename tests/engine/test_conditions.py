@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 
 from services.contracts.definitions import Condition
 from services.triggers.engine.clauses import Subjects, failing, holds
-from services.triggers.engine.conditions import compile_match, compile_test
+from services.triggers.engine.conditions import compile_test
+from services.triggers.engine.outputs import Outputs
+from services.triggers.engine.reactions import compile_reaction
 
 MISSING = object()
 
@@ -112,11 +114,13 @@ def test_what_a_definition_says_is_never_code(text: str) -> None:
     assert run(condition(trait=text, op="in", value=[text]), {}, {text: text})
 
 
-def test_a_match_gives_the_payloads_whose_condition_holds_in_order() -> None:
+def test_a_reaction_gives_the_payloads_whose_condition_holds_in_order() -> None:
     big = condition(property="amount", op="gt", value=10)
-    match = compile_match([(big, "big"), (None, "always"), (big, "again")], {})
-    assert match({"amount": 11}, {}, {}, 0) == ("big", "always", "again")
-    assert match({}, {}, {}, 0) == ("always",)
+    react = compile_reaction([], [(big, "big"), (None, "always"), (big, "again")], {})
+    out = Outputs()
+    assert react({"amount": 11}, {}, {}, 0, 0, False, out) == ("big", "always", "again")
+    assert react({}, {}, {}, 0, 0, False, out) == ("always",)
+    assert react({"amount": 11}, {}, {}, 0, 0, True, out) == ()
 
 
 def test_a_tag_in_a_condition_is_read_through_its_reader() -> None:

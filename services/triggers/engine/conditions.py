@@ -1,4 +1,4 @@
-"""Conditions compiled to Python: one function for all rules that listen to one event name.
+"""Conditions compiled to Python.
 
 The generated text holds names, operators and keywords of this module only. Whatever comes
 from a definition (paths, texts, numbers) is passed in as a constant of the namespace, so no
@@ -18,14 +18,15 @@ ReadTag = Callable[[Tags, Micros], Any]
 
 Test = Callable[[Mapping[str, Any], Mapping[str, Any], Tags, Micros], bool]
 """`test(properties, traits, tags, now)`."""
-Match = Callable[[Mapping[str, Any], Mapping[str, Any], Tags, Micros], tuple[Any, ...]]
-"""Like `Test`, for many conditions at once: the payloads of those that hold, in order."""
 
 _ORDERINGS: Final = {"gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
 
 
-class _Writer:
-    """Writes expressions over `p` (properties), `t` (traits), `g` (tags) and `now`."""
+class Writer:
+    """Writes expressions over `p` (properties), `t` (traits), `g` (tags) and `now`.
+
+    `constant` names a value that the text may use.
+    """
 
     def __init__(self, readers: Mapping[str, ReadTag]) -> None:
         self._readers = readers
@@ -33,6 +34,7 @@ class _Writer:
             "__builtins__": {},
             "NUMERIC": NUMERIC,
             "contains": contains,
+            "len": len,
             "lookup": lookup,
             "same": same,
             "same_as_any": same_as_any,
@@ -52,9 +54,10 @@ class _Writer:
             return "(" + " or ".join(map(self.expression, condition.any_)) + ")"
         if condition.not_ is not None:
             return f"(not {self.expression(condition.not_)})"
-        return self._clause(self._subject(condition), condition.op or "exists", condition.value)
+        return self._clause(self.subject(condition), condition.op or "exists", condition.value)
 
-    def _subject(self, clause: Condition) -> str:
+    def subject(self, clause: Condition) -> str:
+        """Where a clause's value comes from."""
         if clause.tag is not None:
             return f"{self.constant(self._readers[clause.tag])}(g, now)"
         source = "p" if clause.property is not None else "t"
@@ -72,12 +75,9 @@ class _Writer:
             return f"(not {self._clause(subject, 'eq', wanted)})"
         if op == "not_in":
             return f"(not {self._clause(subject, 'in', wanted)})"
-        name = self.constant(wanted)
         if op == "eq":
-            # No text equals anything but a text; 0 and 1 would equal false and true.
-            if isinstance(wanted, str):
-                return f"({subject} == {name})"
-            return f"same({subject}, {name})"
+            return self._equal(subject, wanted)
+        name = self.constant(wanted)
         if op == "in":
             if all(isinstance(one, str) for one in wanted):
                 texts = self.constant(frozenset(wanted))
@@ -91,28 +91,25 @@ class _Writer:
             return f"(type(v := {subject}) is str and v {_ORDERINGS[op]} {name})"
         return f"(type(v := {subject}) in NUMERIC and v {_ORDERINGS[op]} {name})"
 
-    def build(self, body: str) -> Any:
-        source = "def compiled(p, t, g, now):\n" + body
-        exec(compile(source, "<condition>", "exec"), self.namespace)  # noqa: S102
+    def _equal(self, subject: str, wanted: Any) -> str:
+        name = self.constant(wanted)
+        # No text equals anything but a text; 0 and 1 would equal false and true.
+        if isinstance(wanted, str):
+            return f"({subject} == {name})"
+        if type(wanted) in NUMERIC:
+            return f"(type(v := {subject}) in NUMERIC and v == {name})"
+        return f"same({subject}, {name})"
+
+    def build(self, parameters: str, lines: Sequence[str]) -> Any:
+        """The function of these parameters and statements."""
+        body = "".join(f"    {line}\n" for line in lines)
+        source = f"def compiled({parameters}):\n{body}"
+        exec(compile(source, "<definitions>", "exec"), self.namespace)  # noqa: S102
         return self.namespace["compiled"]
 
 
 def compile_test(condition: Condition, readers: Mapping[str, ReadTag]) -> Test:
     """A function that says whether a checked condition holds."""
-    writer = _Writer(readers)
-    test: Test = writer.build(f"    return {writer.expression(condition)}\n")
+    writer = Writer(readers)
+    test: Test = writer.build("p, t, g, now", [f"return {writer.expression(condition)}"])
     return test
-
-
-def compile_match(
-    rules: Sequence[tuple[Condition | None, Any]], readers: Mapping[str, ReadTag]
-) -> Match:
-    """One function over several (condition, payload); no condition always holds."""
-    writer = _Writer(readers)
-    lines = ["    found = ()\n"]
-    for condition, payload in rules:
-        name = writer.constant((payload,))
-        test = "True" if condition is None else writer.expression(condition)
-        lines.append(f"    if {test}:\n        found += {name}\n")
-    match: Match = writer.build("".join(lines) + "    return found\n")
-    return match

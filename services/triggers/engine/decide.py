@@ -14,7 +14,7 @@ from services.triggers.engine.fingerprint import fingerprint
 from services.triggers.engine.limits import INSTANT_MAX, SNAPSHOT_EVERY
 from services.triggers.engine.outputs import Outputs
 from services.triggers.engine.person import absorb, snapshot
-from services.triggers.engine.rules import Plan, Rule, Rules
+from services.triggers.engine.rules import Rule, Rules
 from services.triggers.engine.sending import release, settle, take_due
 from services.triggers.engine.state import PersonState
 
@@ -49,13 +49,11 @@ def decide(state: PersonState, event: Event, rules: Rules, now: Micros, out: Out
         elif event.type == ALIAS:
             outcome = "alias"
         absorb(state, event, at, out)
-        plan = rules.plans.get(event.name)
-        if plan is not None:
-            _update_tags(state, event, plan, at, now, out)
-            if plan.match is not None and not late:
-                found = plan.match(event.properties, state.traits, state.tags, now)
-                if found:
-                    candidates = _entering(event, found, now)
+        react = rules.reactions.get(event.name)
+        if react is not None:
+            found = react(event.properties, state.traits, state.tags, at, now, late, out)
+            if found:
+                candidates = _entering(event, found, now)
         state.changed = True
     else:
         outcome = "duplicate"
@@ -118,19 +116,6 @@ def _adopt(state: PersonState, rules: Rules) -> None:
     state.revision = rules.revision
     state.seen_until = 0
     state.changed = True
-
-
-def _update_tags(
-    state: PersonState, event: Event, plan: Plan, at: Micros, now: Micros, out: Outputs
-) -> None:
-    tags, properties, traits = state.tags, event.properties, state.traits
-    for bucket_of, updates in plan.tags:
-        bucket = bucket_of(at)
-        for where, update in updates:
-            if where is not None and not where(properties, traits, tags, now):
-                continue
-            if not update(tags, bucket, at, now, properties):
-                out.skipped["tag_value"] += 1
 
 
 def _entering(event: Event, rules: tuple[Rule, ...], now: Micros) -> list[Candidate]:

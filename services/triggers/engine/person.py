@@ -5,7 +5,7 @@ from typing import Any, Final
 
 import msgspec
 
-from services.contracts.event import ALIAS, GROUP, IDENTIFY, Event
+from services.contracts.event import ALIAS, GROUP, IDENTIFY, TRACK, Event
 from services.contracts.profile import Profile
 from services.contracts.time import Micros
 from services.triggers.engine.limits import (
@@ -86,6 +86,8 @@ def absorb(state: PersonState, event: Event, at: Micros, out: Outputs) -> None:
         zone = event.context.get("timezone")
         if zone is not None and zone != state.zone and _known(zone):
             state.zone = zone
+    if event.type == TRACK:
+        return
     if event.type == IDENTIFY:
         _merge_traits(state, event.traits, at, out)
     elif event.type == GROUP and event.group_id is not None:

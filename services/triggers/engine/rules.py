@@ -11,17 +11,12 @@ from services.contracts.time import Micros, parse_duration
 from services.triggers.engine import tags as rolling
 from services.triggers.engine.caps import Cap, compile_cap
 from services.triggers.engine.check import check
-from services.triggers.engine.conditions import (
-    Match,
-    ReadTag,
-    Test,
-    compile_match,
-    compile_test,
-)
+from services.triggers.engine.conditions import ReadTag, Test, compile_test
+from services.triggers.engine.reactions import Listening, React, compile_reaction
 from services.triggers.engine.sketches import distinct, top_k
 from services.triggers.engine.state import TagData, Tags
-from services.triggers.engine.tags import Read, Rolling, Update, tag_key
-from services.triggers.engine.windows import Calendar, calendar_of, window_of
+from services.triggers.engine.tags import Read, Rolling, tag_key
+from services.triggers.engine.windows import Calendar, Window, calendar_of, window_of
 
 DECIDED_STATUSES = frozenset({"live", "paused"})
 DEFAULT_ADDRESS_TRAITS = {"mail": "email"}
@@ -42,14 +37,6 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     caps: tuple[Cap, ...]
 
 
-class Plan(msgspec.Struct, frozen=True, eq=False):
-    """What events of one name touch. `tags`: for each bucket size its tags' updates, guarded
-    by their conditions. `match` gives the rules whose entry matches."""
-
-    tags: tuple[tuple[Callable[[Micros], int], tuple[tuple[Test | None, Update], ...]], ...]
-    match: Match | None
-
-
 class Rules(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """All definitions of one revision, compiled. Made by `compile_rules` only."""
 
@@ -60,7 +47,7 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     late_after: int
     message_id_window: int
     message_ids_max: int
-    plans: dict[str, Plan]
+    reactions: dict[str, React]
     tags: dict[int, tuple[str, Read]]
     estimates: dict[int, Callable[[TagData], bool]]
     read_tag: dict[str, ReadTag]
@@ -70,8 +57,8 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     caps: tuple[Cap, ...]
 
 
-def _compile_tag(tag: Tag, calendar: Calendar) -> Rolling:
-    window, key, path = window_of(tag, calendar), tag_key(tag), tag.value or ""
+def _compile_tag(tag: Tag, window: Window) -> Rolling:
+    key, path = tag_key(tag), tag.value or ""
     if tag.aggregate == "count":
         return rolling.count(key, window)
     if tag.aggregate == "distinct":
@@ -110,32 +97,23 @@ def _compile_trigger(trigger: Trigger, caps: Sequence[Cap], readers: dict[str, R
     )
 
 
-def _compile_plans(
-    tags: Sequence[tuple[Tag, Rolling]],
-    rules: Sequence[Rule],
-    readers: dict[str, ReadTag],
-    calendar: Calendar,
-) -> dict[str, Plan]:
-    names = {name for tag, _ in tags for name in tag.events}
+def _compile_reactions(
+    tags: Sequence[Listening], rules: Sequence[Rule], readers: dict[str, ReadTag]
+) -> dict[str, React]:
+    names = {name for one in tags for name in one.tag.events}
     names |= {name for rule in rules for name in rule.trigger.entry.events}
-    plans: dict[str, Plan] = {}
-    for name in sorted(names):
-        groups: dict[tuple[str, int], list[tuple[Test | None, Update]]] = {}
-        bucket_of: dict[tuple[str, int], Callable[[Micros], int]] = {}
-        for tag, compiled in tags:
-            if name in tag.events:
-                window = window_of(tag, calendar)
-                where = None if tag.where is None else compile_test(tag.where, {})
-                groups.setdefault(window.group, []).append((where, compiled.update))
-                bucket_of[window.group] = window.bucket_of
-        entering = [
-            (rule.trigger.entry.where, rule) for rule in rules if name in rule.trigger.entry.events
-        ]
-        plans[name] = Plan(
-            tuple((bucket_of[group], tuple(updates)) for group, updates in groups.items()),
-            compile_match(entering, readers) if entering else None,
+    return {
+        name: compile_reaction(
+            [one for one in tags if name in one.tag.events],
+            [
+                (rule.trigger.entry.where, rule)
+                for rule in rules
+                if name in rule.trigger.entry.events
+            ],
+            readers,
         )
-    return plans
+        for name in sorted(names)
+    }
 
 
 def compile_rules(bundle: Bundle, *, workspace: str = "default") -> Rules:
@@ -150,8 +128,12 @@ def compile_rules(bundle: Bundle, *, workspace: str = "default") -> Rules:
     settings = bundle.workspace
     calendar = calendar_of(settings.time_zone)
     caps = tuple(compile_cap(one) for one in sorted(bundle.policies, key=lambda one: one.id))
-    tags = [(tag, _compile_tag(tag, calendar)) for tag in sorted(bundle.tags, key=lambda t: t.id)]
-    readers = {tag.id: _reader(compiled) for tag, compiled in tags}
+    tags = [
+        Listening(tag, _compile_tag(tag, window), window)
+        for tag in sorted(bundle.tags, key=lambda one: one.id)
+        for window in (window_of(tag, calendar),)
+    ]
+    readers = {one.tag.id: _reader(one.rolling) for one in tags}
     rules = [
         _compile_trigger(trigger, caps, readers)
         for trigger in sorted(bundle.triggers, key=lambda one: one.id)
@@ -165,15 +147,15 @@ def compile_rules(bundle: Bundle, *, workspace: str = "default") -> Rules:
         late_after=parse_duration(settings.late_after),
         message_id_window=parse_duration(settings.message_id_window),
         message_ids_max=settings.message_ids_max,
-        plans=_compile_plans(tags, rules, readers, calendar),
-        tags={compiled.key: (tag.id, compiled.read) for tag, compiled in tags},
+        reactions=_compile_reactions(tags, rules, readers),
+        tags={one.rolling.key: (one.tag.id, one.rolling.read) for one in tags},
         estimates={
-            compiled.key: compiled.approximate
-            for _, compiled in tags
-            if compiled.approximate is not None
+            one.rolling.key: one.rolling.approximate
+            for one in tags
+            if one.rolling.approximate is not None
         },
         read_tag=readers,
-        tags_empty={tag.id: compiled.empty for tag, compiled in tags},
+        tags_empty={one.tag.id: one.rolling.empty for one in tags},
         triggers={rule.trigger.id: rule for rule in rules},
         statuses={trigger.id: trigger.status for trigger in bundle.triggers},
         caps=caps,

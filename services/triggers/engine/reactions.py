@@ -1,0 +1,111 @@
+"""What an event of one name does to a person, compiled to one function.
+
+Tags first, then the entries that match on them. The common case of the common aggregates
+(one more event in the newest bucket) is written out here, everything else calls the tag's own
+`update`; a property test holds the two equal. As in `conditions`, the generated text holds
+nothing of a definition: keys, paths and limits are constants of the namespace.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from services.contracts.definitions import Condition, Tag
+from services.contracts.time import Micros
+from services.triggers.engine.conditions import ReadTag, Writer
+from services.triggers.engine.limits import NUMBER_ABS_MAX, TEXT_BYTES_MAX
+from services.triggers.engine.outputs import Outputs
+from services.triggers.engine.state import Tags
+from services.triggers.engine.tags import Rolling
+from services.triggers.engine.windows import Window
+
+React = Callable[
+    [Mapping[str, Any], Mapping[str, Any], Tags, Micros, Micros, bool, Outputs], tuple[Any, ...]
+]
+"""`react(properties, traits, tags, at, now, late, out)`: updates the tags, gives the payloads
+of the entries that match (none for a late event), counts values that did not fit."""
+
+UTF8_BYTES_A_CHAR_MAX = 4
+
+
+class Listening(msgspec.Struct, frozen=True, eq=False):
+    """A tag that takes in this event, compiled."""
+
+    tag: Tag
+    rolling: Rolling
+    window: Window
+
+
+def compile_reaction(
+    tags: Sequence[Listening],
+    entries: Sequence[tuple[Condition | None, Any]],
+    readers: Mapping[str, ReadTag],
+) -> React:
+    """One function for all tags and entries that listen to one event name."""
+    writer = Writer(readers)
+    lines: list[str] = []
+    buckets: dict[tuple[str, int], str] = {}
+    for listening in tags:
+        group = listening.window.group
+        if group not in buckets:
+            buckets[group] = f"b{len(buckets)}"
+            lines.append(f"{buckets[group]} = {_bucket(listening.window, writer)}")
+        update = _update(listening, buckets[group], writer)
+        if listening.tag.where is not None:
+            lines.append(f"if {writer.expression(listening.tag.where)}:")
+            update = [f"    {line}" for line in update]
+        lines += update
+    if entries:
+        lines += ["if late: return ()", "found = ()"]
+    for where, payload in entries:
+        name = writer.constant((payload,))
+        test = "True" if where is None else writer.expression(where)
+        lines += [f"if {test}: found += {name}"]
+    lines.append("return found" if entries else "return ()")
+    react: React = writer.build("p, t, g, at, now, late, out", lines)
+    return react
+
+
+def _bucket(window: Window, writer: Writer) -> str:
+    kind, size = window.group
+    if kind == "fixed":
+        return f"at // {writer.constant(size)}"
+    return "0" if kind == "lifetime" else f"{writer.constant(window.bucket_of)}(at)"
+
+
+def _update(listening: Listening, bucket: str, writer: Writer) -> list[str]:
+    """Statements that take the event in."""
+    tag, key = listening.tag, writer.constant(listening.rolling.key)
+    update = writer.constant(listening.rolling.update)
+    slow = f"{update}(g, {bucket}, at, now, p)"
+    skip = "out.skipped['tag_value'] += 1"
+    if tag.aggregate == "count":
+        return [
+            f"d = g.get({key})",
+            f"if d is not None and d[-2] == {bucket}:",
+            "    d[-1] += 1",
+            "    d[1] += 1",
+            "else:",
+            f"    {slow}",
+        ]
+    value = writer.subject(Condition(property=tag.value))
+    if tag.aggregate == "sum":
+        most = writer.constant(NUMBER_ABS_MAX)
+        fast = f"d[-2] == {bucket} and type(v) in NUMERIC and -{most} <= v <= {most}"
+        body = ["d[-1] += v", "d[1] += v"]
+    elif tag.aggregate == "last" and listening.window.group[0] == "lifetime":
+        most = writer.constant(TEXT_BYTES_MAX // UTF8_BYTES_A_CHAR_MAX)
+        fast = f"at >= d[2] and type(v) is str and len(v) <= {most}"
+        body = ["d[1] = v", "d[2] = at"]
+    else:
+        return [f"if not {slow}: {skip}"]
+    return [
+        f"v = {value}",
+        "if v is not None:",
+        f"    d = g.get({key})",
+        f"    if d is not None and {fast}:",
+        *(f"        {line}" for line in body),
+        f"    elif not {slow}:",
+        f"        {skip}",
+    ]

@@ -152,10 +152,11 @@ class Partition:
         self.fold: PartitionFold
         self.restart()
 
-    def restart(self) -> None:
-        """Begin again from what is durable."""
-        states: PartitionStates[Any] = PartitionStates(state_decoder(self.engine))
-        states.stored.update(self.stored)
+    def restart(self, states: PartitionStates[Any] | None = None) -> None:
+        """Begin again from what is durable, or from states that were kept."""
+        if states is None:
+            states = PartitionStates(state_decoder(self.engine))
+            states.stored.update(self.stored)
         self.fold = PartitionFold(
             states,
             self.engine,

@@ -167,3 +167,18 @@ def test_a_restart_takes_up_the_revision_in_force() -> None:
     partition.take(log.rows[1:])
     assert partition.asked[-1].required
     assert partition.states[ANN].notes == ["m1@5"]
+
+
+def test_a_partition_that_comes_back_unchanged_has_its_revision_and_timers() -> None:
+    """It went to another worker, which wrote nothing, and its states stayed here."""
+    log, partition = Log(), Partition()
+    log.marker(5)
+    log.event(ANN, "timer", wait=SECOND)
+    partition.take(log.rows)
+    assert not partition.fold.states.changed_outside
+    partition.restart(partition.fold.states)
+    log.tick()
+    log.event(ANN)
+    partition.take(log.rows[2:])
+    assert len(partition.commands) == 1
+    assert partition.states[ANN].notes[-1] == "m3@5"

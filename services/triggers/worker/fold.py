@@ -91,13 +91,15 @@ class PartitionFold:
         self._records: Sequence[Record] = ()
         self._failed: set[tuple[int, str]] = set()
         self._flushed = -1
-        self.recovered()
+        self._take_up()
 
     def recovered(self) -> None:
         """Take in what recovery or another owner changed: the revision and the timers."""
+        if self.states.changed_outside:
+            self._take_up()
+
+    def _take_up(self) -> None:
         states = self.states
-        if not states.changed_outside:
-            return
         meta = decode_meta(states.stored.get(META_KEY))
         if meta.revision != self.meta.revision:
             self._rules = None

@@ -1,13 +1,15 @@
 """The send command: the engine asks the dispatcher to act, once."""
 
+from hashlib import sha1
 from typing import Any, Final, Literal
-from uuid import UUID, uuid5
+from uuid import UUID
 
 import msgspec
 
 from services.contracts.time import Micros
 
 SEND_NAMESPACE: Final = UUID("6f9c1f0e-3d0b-5f0a-9c57-2f0b1a7c8e11")
+_NAMESPACE_BYTES: Final = SEND_NAMESPACE.bytes
 
 Lane = Literal["transactional", "high", "normal"]
 
@@ -52,14 +54,21 @@ class SendCommand(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
 
 def _name(*parts: str) -> str:
     # Lengths keep ("a", "b\x1fc") and ("a\x1fb", "c") apart: ids may hold any character.
-    return "".join(f"{len(part)}:{part}" for part in parts)
+    return "".join([f"{len(part)}:{part}" for part in parts])
+
+
+def _uuid5(name: str) -> str:
+    """`str(uuid.uuid5(SEND_NAMESPACE, name))` in a third of its time: two for each send."""
+    digits = sha1(_NAMESPACE_BYTES + name.encode(), usedforsecurity=False).hexdigest()
+    variant = "89ab"[int(digits[16], 16) & 3]
+    return f"{digits[:8]}-{digits[8:12]}-5{digits[13:16]}-{variant}{digits[17:20]}-{digits[20:32]}"
 
 
 def run_id(workspace: str, trigger: str, person: str, entry_event_id: str) -> str:
     """Name a run after what started it, so that deciding again names it the same."""
-    return str(uuid5(SEND_NAMESPACE, _name(workspace, trigger, person, entry_event_id)))
+    return _uuid5(_name(workspace, trigger, person, entry_event_id))
 
 
 def send_id(workspace: str, trigger: str, person: str, run: str, step: int) -> str:
     """UUIDv5 of workspace, trigger, person, run and step (RFC 9562 section 5.5)."""
-    return str(uuid5(SEND_NAMESPACE, _name(workspace, trigger, person, run, str(step))))
+    return _uuid5(_name(workspace, trigger, person, run, str(step)))

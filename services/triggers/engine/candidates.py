@@ -26,11 +26,11 @@ from services.triggers.engine.rules import Rule, Rules
 from services.triggers.engine.state import Pending, PersonState, Sending
 
 
-class Candidate(msgspec.Struct, frozen=True, kw_only=True, eq=False):
+class Candidate(msgspec.Struct, kw_only=True, eq=False):
     """One trigger that may send to one person now.
 
     `pending` is set where it entered earlier and was put off; `deadline` orders candidates
-    of equal priority.
+    of equal priority. `key` is kept by `dedup_key`, once it is asked for.
     """
 
     rule: Rule
@@ -40,6 +40,7 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     entered_at: Micros
     deadline: Micros
     pending: Pending | None = None
+    key: int | None = None
 
     def order(self) -> tuple[int, Micros, str, Micros, str]:
         """Candidates of one moment are decided in ascending order: a total one."""
@@ -85,18 +86,25 @@ def _audience(
 def _key_values(one: Candidate) -> dict[str, Any] | None:
     """Values of the dedup key's properties, None where one is missing (or none is asked)."""
     paths = one.rule.trigger.dedup.key
+    if not paths:
+        return None
     values = {path: lookup(one.properties, path) for path in paths}
     scalars = all(isinstance(value, str | int | float | bool) for value in values.values())
-    return values if values and scalars else None
+    return values if scalars else None
 
 
 def dedup_key(one: Candidate) -> int:
     """Fingerprint of trigger and key; without a key (or a value of it) of the event's id."""
-    values = _key_values(one)
-    if values is None:
-        return fingerprint_parts((one.rule.trigger.id, "event", one.event_id))
-    parts = [part for path, value in values.items() for part in (path, value_text(value))]
-    return fingerprint_parts((one.rule.trigger.id, "key", *parts))
+    if one.key is None:
+        values = _key_values(one)
+        if values is None:
+            parts = ["event", one.event_id]
+        else:
+            parts = ["key"]
+            for path, value in values.items():
+                parts += [path, value_text(value)]
+        one.key = fingerprint_parts([one.rule.trigger.id, *parts])
+    return one.key
 
 
 def _entered_by_another(one: Candidate, entered_at: Micros | None) -> bool:

@@ -29,4 +29,4 @@ def value_text(value: object) -> str:
 
 def fingerprint_parts(parts: Sequence[str]) -> int:
     """A fingerprint of several texts; lengths keep their borders apart."""
-    return fingerprint("".join(f"{len(part)}:{part}" for part in parts))
+    return fingerprint("".join([f"{len(part)}:{part}" for part in parts]))

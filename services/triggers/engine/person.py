@@ -18,6 +18,7 @@ from services.triggers.engine.limits import (
 from services.triggers.engine.outputs import Outputs
 from services.triggers.engine.rules import Rules
 from services.triggers.engine.state import PersonState, Sending
+from services.triggers.engine.tags import LEAVES_AT, TOTAL
 from services.triggers.engine.windows import Calendar, calendar_of, known_zones
 
 ZONE_TRAIT: Final = "timezone"
@@ -74,10 +75,12 @@ def _merge_traits(state: PersonState, given: Mapping[str, Any], at: Micros, out:
 
 def absorb(state: PersonState, event: Event, at: Micros, out: Outputs) -> None:
     """Take over what the event says of the person, before any tag or condition sees it."""
-    if state.first_seen_at is None or at < state.first_seen_at:
-        state.first_seen_at = at
-    if state.last_seen_at is None or at > state.last_seen_at:
+    if state.last_seen_at is None or state.first_seen_at is None:
+        state.first_seen_at = state.last_seen_at = at
+    elif at > state.last_seen_at:
         state.last_seen_at = at
+    elif at < state.first_seen_at:
+        state.first_seen_at = at
     if event.user_id is not None:
         state.user_id = event.user_id
     if event.anonymous_id is not None:
@@ -86,8 +89,12 @@ def absorb(state: PersonState, event: Event, at: Micros, out: Outputs) -> None:
         zone = event.context.get("timezone")
         if zone is not None and zone != state.zone and _known(zone):
             state.zone = zone
-    if event.type == TRACK:
-        return
+    if event.type != TRACK:
+        _absorb_call(state, event, at, out)
+
+
+def _absorb_call(state: PersonState, event: Event, at: Micros, out: Outputs) -> None:
+    """What calls other than `track` say of the person."""
     if event.type == IDENTIFY:
         _merge_traits(state, event.traits, at, out)
     elif event.type == GROUP and event.group_id is not None:
@@ -117,8 +124,8 @@ def tag_values(state: PersonState, rules: Rules, now: Micros) -> dict[str, Any]:
     values = rules.tags_empty.copy()
     named = rules.tags
     for key, data in state.tags.items():
-        name, read = named[key]
-        values[name] = read(data, now)
+        name, read, stands = named[key]
+        values[name] = data[TOTAL] if stands and now < data[LEAVES_AT] else read(data, now)
     return values
 
 

@@ -48,7 +48,7 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     message_id_window: int
     message_ids_max: int
     reactions: dict[str, React]
-    tags: dict[int, tuple[str, Read]]
+    tags: dict[int, tuple[str, Read, bool]]
     estimates: dict[int, Callable[[TagData], bool]]
     read_tag: dict[str, ReadTag]
     tags_empty: dict[str, Any]
@@ -148,7 +148,10 @@ def compile_rules(bundle: Bundle, *, workspace: str = "default") -> Rules:
         message_id_window=parse_duration(settings.message_id_window),
         message_ids_max=settings.message_ids_max,
         reactions=_compile_reactions(tags, rules, readers),
-        tags={one.rolling.key: (one.tag.id, one.rolling.read) for one in tags},
+        tags={
+            one.rolling.key: (one.tag.id, one.rolling.read, one.rolling.total_stands)
+            for one in tags
+        },
         estimates={
             one.rolling.key: one.rolling.approximate
             for one in tags

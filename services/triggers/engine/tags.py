@@ -35,13 +35,15 @@ LAST_VALUE: Final = -1
 
 class Rolling(msgspec.Struct, frozen=True, kw_only=True):
     """One compiled tag. `read` wants the person's data of this tag, `empty` is its value
-    where there is none. `approximate` says whether a value is an estimate."""
+    where there is none. `approximate` says whether a value is an estimate; with
+    `total_stands` the running total is the value, as long as no bucket has left."""
 
     key: int
     update: Update
     read: Read
     empty: Any
     approximate: Callable[[TagData], bool] | None = None
+    total_stands: bool = False
 
 
 def tag_key(tag: Tag) -> int:
@@ -107,7 +109,7 @@ def count(key: int, window: Window) -> Rolling:
             _evict(data, now, window, sum)
         return data[TOTAL]
 
-    return Rolling(key=key, update=update, read=read, empty=0)
+    return Rolling(key=key, update=update, read=read, empty=0, total_stands=True)
 
 
 def is_number(value: Any) -> bool:
@@ -218,7 +220,7 @@ def _extreme(key: int, window: Window, path: str, better: Callable[[Any, Any], A
             _evict(data, now, window, combine)
         return data[TOTAL]
 
-    return Rolling(key=key, update=update, read=read, empty=None)
+    return Rolling(key=key, update=update, read=read, empty=None, total_stands=True)
 
 
 def min_(key: int, window: Window, path: str) -> Rolling:
@@ -265,7 +267,7 @@ def last(key: int, window: Window, path: str) -> Rolling:
     def read(data: TagData, now: Micros) -> Any:
         return data[TOTAL] if now < data[LEAVES_AT] else None
 
-    return Rolling(key=key, update=update, read=read, empty=None)
+    return Rolling(key=key, update=update, read=read, empty=None, total_stands=True)
 
 
 def _nothing(values: list[Any]) -> None:

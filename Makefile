@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 .DEFAULT_GOAL := help
-.PHONY: help demo up check test integration sdks kafka docs format lock clean
+.PHONY: help demo up check test integration bench sdks kafka docs format lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -42,6 +42,9 @@ test: $(VENV)/.dev ## every test that needs nothing but Python
 
 integration: $(VENV)/.dev ## the suite against a real Apache Kafka and PostgreSQL
 	@$(BIN)/pytest -m integration $(ARGS)
+
+bench: $(VENV)/.dev ## the worker beside its rivals, ingest and latency, in one run
+	@$(BIN)/python -m tests.benchmarks $(ARGS)
 
 sdks: ## install the Node SDKs that the integration suite runs (Node 18 and npm)
 	@cd tests/sdks/node && npm ci --silent

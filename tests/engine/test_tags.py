@@ -60,6 +60,26 @@ def test_late_events_find_their_bucket_among_others() -> None:
     assert left == [6, 5, 3, 1, 0]
 
 
+def test_all_events_of_a_bucket_are_still_there_when_an_older_bucket_left() -> None:
+    kinds = ("count", "sum", "average", "min", "max")
+    log = log_of(*(tag(f"t_{kind}", kind, window="24h") for kind in kinds))
+    log.event("order", {"amount": 100}, occurred_at=NOON - 3 * HOUR)
+    for amount in (1, 2, 6):
+        log.event("order", {"amount": amount})
+    later = NOON + 23 * HOUR
+    assert [log.tag(f"t_{kind}", later) for kind in kinds] == [3, 9, 3, 1, 6]
+
+
+def test_a_profile_shows_values_as_of_its_own_time() -> None:
+    kinds = ("count", "sum", "min", "max", "last", "first", "distinct", "average", "top_k")
+    log = log_of(*(tag(f"t_{kind}", kind, window="1h") for kind in kinds))
+    log.event("order", {"amount": 4})
+    log.event("view", now=NOON + 2 * HOUR)
+    early, late = (list(profile.tags.values()) for profile in log.out.profiles)
+    assert set(map(str, early)) == {"1", "4", "4.0", "[4]"}
+    assert [value or None for value in late if value != []] == [None] * 8
+
+
 def test_of_two_events_at_one_instant_the_first_arrived_is_first_and_the_later_last() -> None:
     log = log_of(tag("earliest", "first"), tag("latest", "last"))
     for amount in (1, 2, 3):

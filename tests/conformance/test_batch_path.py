@@ -237,6 +237,41 @@ async def test_a_standby_follows_and_takes_over_without_reading_from_the_start(
                 assert states.position == 999
 
 
+async def test_partitions_that_change_hands_again_and_again_lose_nothing(
+    kafka_settings: KafkaSettings, tmp_path: Path
+) -> None:
+    """A fetch can outlive a rebalance, and bring records of the new assignment."""
+    total, rounds = 0, 3
+    stop = asyncio.Event()
+    async with producing(kafka_settings) as producer:
+
+        async def keep_writing() -> int:
+            written = 0
+            while not stop.is_set():
+                await append(producer, kafka_settings, written, 40)
+                written += 40
+                await asyncio.sleep(0.01)
+            return written
+
+        writing = asyncio.create_task(keep_writing())
+        stayer = Node(kafka_settings, tmp_path / "stayer")
+        nodes = [stayer]
+        async with up(stayer):
+            for number in range(rounds):
+                nodes.append(Node(kafka_settings, tmp_path / f"guest{number}"))
+                async with up(nodes[-1]):
+                    await until(lambda: bool(nodes[-1].batches), "the guest to get some")
+            stop.set()
+            total = await writing
+
+            def seen() -> set[tuple[int, int, bytes]]:
+                return {value for node in nodes for value in node.values}
+
+            await until(lambda: len(seen()) >= total, "every record")
+            assert sorted(seen()) == expected(total)
+        assert sum((await committed(kafka_settings, GROUP, EVENTS)).values()) == total
+
+
 async def test_a_batch_that_does_not_follow_what_is_held_is_read_again(
     kafka_settings: KafkaSettings, tmp_path: Path
 ) -> None:

@@ -72,6 +72,11 @@ SOURCES: dict[str, str] = {
     "aiokafka.consumer.group_coordinator:GroupCoordinator._do_heartbeat": "e42a542f5d1dd6f4",
     "aiokafka.consumer.group_coordinator:GroupCoordinator._heartbeat_routine": "3a1f711fde3188d6",
     "aiokafka.consumer.group_coordinator:GroupCoordinator.reset_generation": "0eb66442ea606e1d",
+    "aiokafka.consumer.group_coordinator:GroupCoordinator._on_join_complete": "412dbbd29ab51f66",
+    "aiokafka.consumer.subscription_state:SubscriptionState.assign_from_subscribed": "c39878f6a36e269a",  # noqa: E501
+    "aiokafka.consumer.subscription_state:Assignment.state_value": "395c768683e21a98",
+    "aiokafka.consumer.subscription_state:TopicPartitionState.seek": "6d015fd5e0e30700",
+    "aiokafka.consumer.subscription_state:TopicPartitionState.consumed_to": "669cd4bf8afb1375",
     "aiokafka.producer.producer:AIOKafkaProducer.send_batch": "1dff8476e7a57243",
     "aiokafka.producer.message_accumulator:MessageAccumulator.add_batch": "08aa3ec921bd2f2b",
     "aiokafka.producer.message_accumulator:MessageAccumulator.drain_by_nodes": "686f1d63065d21e7",

@@ -64,7 +64,7 @@ class BatchApp(faust.App):
     def lag(self, topic: str, partition: int) -> int | None:
         """Records between the last processed one and the end; None where neither is known."""
         tp = TP(topic, partition)
-        end = self.consumer.highwater(tp)
+        end = self.consumer.end_of(tp)
         done = self.consumer.position_processed(tp)
         return None if end is None or done is None else max(0, end - done)
 

@@ -72,36 +72,39 @@ class BatchConsumer(driver.Consumer):
         timeout: float,  # noqa: ASYNC109
     ) -> AsyncIterator[tuple[TP, BatchMessage]]:
         """Fetch and hand on batches; what cannot be handed on is read again."""
-        generation = self.app.consumer_generation_id
         fetched, active = await self._wait_next_records(timeout)
         if not fetched or self.should_stop:
             return
-        unread: dict[TP, int] = {}
+        unread: dict[TP, tuple[int, Any]] = {}
         for tp, result in fetched.items():
             readable = active is None or tp in active or tp in self._buffered_partitions
-            for message in self._batches(tp, result, generation):
-                if not readable or not self._flows(generation):
-                    unread.setdefault(tp, message.start)
-                    continue
-                self._hand_on(tp, message)
-                yield tp, message
-        if unread and self.app.consumer_generation_id == generation and not self.should_stop:
-            await self._thread.rewind(unread, generation)
+            for message in self._batches(tp, result):
+                if readable and self._flows(result):
+                    self._hand_on(tp, message)
+                    yield tp, message
+                else:
+                    unread.setdefault(tp, (message.start, result.assignment))
+        if unread and not self.should_stop:
+            await self._thread.rewind(unread)
 
-    def _flows(self, generation: int) -> bool:
-        return bool(self.flow_active and self.app.consumer_generation_id == generation)
+    def _flows(self, result: Fetched) -> bool:
+        return bool(self.flow_active and result.assignment is self._thread.current_assignment)
 
-    def _batches(self, tp: TP, result: Fetched, generation: int) -> Iterator[BatchMessage]:
-        rows, start = result
+    def _batches(self, tp: TP, result: Fetched) -> Iterator[BatchMessage]:
+        rows, start = result.rows, result.start
         expected = self._next.get(tp)
         if expected is not None and start < expected:
             rows = [row for row in rows if row.offset >= expected]
             start = expected
         most: int = self.app.options.batch_records_max
-        self.app.monitor.track_tp_end_offset(tp, self.highwater(tp))
         for first in range(0, len(rows), most):
             part = rows[first : first + most]
-            yield BatchMessage(tp, part, start if first == 0 else part[0].offset, generation)
+            yield BatchMessage(
+                tp,
+                part,
+                start if first == 0 else part[0].offset,
+                self.app.consumer_generation_id,
+            )
 
     def _hand_on(self, tp: TP, message: BatchMessage) -> None:
         if self.app.topics.acks_enabled_for(tp.topic):
@@ -132,6 +135,11 @@ class BatchConsumer(driver.Consumer):
         """Monotonic time of the last heartbeat that the group answered well."""
         at: float = self._thread.heartbeat_at
         return at
+
+    def end_of(self, tp: TP) -> int | None:
+        """End of an assigned partition; None while it is not known."""
+        end: int | None = self._thread.end_of(tp)
+        return end
 
     def position_processed(self, tp: TP) -> int | None:
         """Offset after the last processed record of a partition; None before the first."""

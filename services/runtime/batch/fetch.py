@@ -46,10 +46,12 @@ class Fetched(NamedTuple):
 
     `start` can be lower than the first record's offset: compaction leaves holes. Two reads
     follow each other without a loss exactly when the second starts where the first ended.
+    `assignment` is aiokafka's, under which they were read: a fetch can outlive a rebalance.
     """
 
     rows: list[Record]
     start: int
+    assignment: Any
 
 
 def _as_parsed(_: Any, record: Record) -> Record:
@@ -129,25 +131,42 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
         self.heartbeat_at = time.monotonic()
         await super().on_partitions_assigned(assigned, generation_id)
 
+    @property
+    def current_assignment(self) -> Any:
+        """aiokafka's object for what is assigned now; a rebalance makes a new one."""
+        subscription = self._ensure_consumer()._subscription.subscription  # noqa: SLF001
+        return None if subscription is None else subscription.assignment
+
+    def end_of(self, tp: TP) -> int | None:
+        """End of the partition as the last fetch said; None while that is not known."""
+        assignment = self.current_assignment
+        state = (
+            None if assignment is None else assignment.state_value(driver.ensure_aiokafka_TP(tp))
+        )
+        end: int | None = None if state is None else state.highwater
+        return end
+
     async def _fetch_records(self, *args: Any, **kwargs: Any) -> dict[TP, Fetched]:
         records = await super()._fetch_records(*args, **kwargs)
-        taken = self._shelf.taken
+        taken, assignment = self._shelf.taken, self.current_assignment
         return {
-            TP(tp.topic, tp.partition): Fetched(rows, taken.pop(tp, rows[0].offset))
+            TP(tp.topic, tp.partition): Fetched(rows, taken.pop(tp, rows[0].offset), assignment)
             for tp, rows in records.items()
         }
 
-    async def rewind(self, starts: Mapping[TP, int], generation: int) -> None:
-        """Read again from `starts`, unless the group has been rebalanced meanwhile."""
-        await self.call_thread(self._rewind, starts, generation)
+    async def rewind(self, starts: Mapping[TP, tuple[int, Any]]) -> None:
+        """Read again from (start, assignment), where that assignment still holds."""
+        await self.call_thread(self._rewind, starts)
 
-    async def _rewind(self, starts: Mapping[TP, int], generation: int) -> None:
+    async def _rewind(self, starts: Mapping[TP, tuple[int, Any]]) -> None:
         consumer = self._ensure_consumer()
-        assigned = consumer.assignment()
-        for tp, start in starts.items():
+        for tp, (start, assignment) in starts.items():
+            if assignment is not self.current_assignment:
+                continue  # the new one reads from positions of its own
             partition = driver.ensure_aiokafka_TP(tp)
-            # A new generation reads from positions of its own; ours would skip records.
-            if self.app.consumer_generation_id == generation and partition in assigned:
+            state = assignment.state_value(partition)
+            # A seek that went further back meanwhile wins.
+            if state is not None and state.has_valid_position and state.position > start:
                 consumer.seek(partition, start)
 
     async def seek_to_start(self, partitions: Iterable[TP]) -> None:

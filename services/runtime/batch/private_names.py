@@ -87,8 +87,19 @@ NAMES: Final = (
     Private("faust.types.tuples", "ConsumerMessage", ("ack",), (), "batches are messages"),
     Private(
         "aiokafka.consumer.consumer", "AIOKafkaConsumer", ("seek_to_committed",),
-        ("_fetcher", "_coordinator", "_fetch_max_wait_ms"),
-        "the fetch wait; putting the shelf in",
+        ("_fetcher", "_coordinator", "_subscription", "_fetch_max_wait_ms"),
+        "the fetch wait; putting the shelf in; what is assigned",
+    ),
+    Private(
+        "aiokafka.consumer.subscription_state", "SubscriptionState",
+        ("subscription", "assign_from_subscribed"), (), "what is assigned",
+    ),
+    Private(
+        "aiokafka.consumer.subscription_state", "Assignment", ("state_value",), (), "the same",
+    ),
+    Private(
+        "aiokafka.consumer.subscription_state", "TopicPartitionState",
+        ("has_valid_position", "position"), (), "where a partition is read from",
     ),
     Private(
         "aiokafka.consumer.group_coordinator", "GroupCoordinator",

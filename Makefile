@@ -4,9 +4,10 @@ PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3; do $$p
 	&& echo $$python && break; done)
 VENV := .venv
 BIN := $(VENV)/bin
+BESIDE_KAFKA := $(BIN)/python deploy/kafka-local/kafka.py exec
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 .DEFAULT_GOAL := help
-.PHONY: help demo up check test integration bench sdks kafka docs format lock clean
+.PHONY: help demo up check test integration on-kafka bench sdks kafka docs format lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -40,8 +41,12 @@ check: $(VENV)/.dev ## format, lint, types, import contracts, unit tests: under 
 test: $(VENV)/.dev ## every test that needs nothing but Python
 	@$(BIN)/pytest -n 2 --dist loadgroup -m "not integration" $(ARGS)
 
-integration: $(VENV)/.dev ## the suite against a real Apache Kafka and PostgreSQL
-	@$(BIN)/pytest -m integration $(ARGS)
+integration: $(VENV)/.dev ## the suite against a real Apache Kafka and PostgreSQL (Java, Maven, Node)
+	@$(BESIDE_KAFKA) $(BIN)/pytest -m integration $(ARGS)
+
+on-kafka: $(VENV)/.dev ## the services' own tests once more, on a real Apache Kafka
+	@$(BESIDE_KAFKA) $(BIN)/pytest -n 2 --dist loadgroup -m embedded $(ARGS) \
+		$(addprefix tests/,api definitions dispatcher ingest profile_store runtime worker)
 
 bench: $(VENV)/.dev ## the worker beside its rivals, ingest and latency, in one run
 	@$(BIN)/python -m tests.benchmarks $(ARGS)

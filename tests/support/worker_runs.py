@@ -7,7 +7,7 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -164,8 +164,36 @@ async def shaken_run(settings: KafkaSettings, rows: Sequence[Row], folder: Path)
     return await outcome(settings)
 
 
+async def suspended_run(settings: KafkaSettings, rows: Sequence[Row], folder: Path) -> Outcome:
+    """Two workers, one of which sleeps in mid-stream until the other has its partitions."""
+    await prepare(settings)
+    quarter = len(rows) // 4
+    first, second = (worker(settings, name, folder) for name in ("first", "second"))
+    with started(first, second):
+        await produce(settings, rows[:quarter])
+        await wait_processed(settings, quarter // 2, first, second)
+        await produce(settings, rows[quarter : 2 * quarter])
+        first.signal(signal.SIGSTOP)
+        await wait_processed(settings, 2 * quarter, second)
+        await produce(settings, rows[2 * quarter : 3 * quarter])
+        first.signal(signal.SIGCONT)
+        await produce(settings, rows[3 * quarter :])
+        await wait_processed(settings, sum(map(len, await read_log(settings))), second)
+        assert second.stop(), second.log_tail()
+        first.stop()
+    return await outcome(settings)
+
+
+Run = Callable[[KafkaSettings, Sequence[Row], Path], Awaitable[Outcome]]
+
+
 async def compare(
-    settings: KafkaSettings, *, events: int, packed: bool, folder: Path
+    settings: KafkaSettings,
+    *,
+    events: int,
+    packed: bool,
+    folder: Path,
+    shake: Run = shaken_run,
 ) -> tuple[Outcome, Outcome]:
     """An undisturbed and a shaken run over the same log; (calm, shaken).
 
@@ -173,7 +201,7 @@ async def compare(
     So the undisturbed run gets what really stands on the shaken one's log.
     """
     rows = make_log(events=events, partitions=settings.partitions, packed=packed)
-    shaken = await shaken_run(settings, rows, folder)
+    shaken = await shake(settings, rows, folder)
     log = await read_log(settings)
     for attempt in range(CALM_ATTEMPTS_MAX):
         prefix = f"{settings.topic_prefix}calm{attempt}-"

@@ -19,3 +19,13 @@ async def test_killed_workers_leave_what_an_undisturbed_one_leaves(
     assert len(calm.commands) > EVENTS // 20
     assert calm.letters
     runs.same(calm, shaken)
+
+
+@pytest.mark.timeout(300)
+async def test_a_worker_that_slept_through_its_session_overwrites_nothing(
+    kafka_settings: KafkaSettings, tmp_path: Path
+) -> None:
+    calm, shaken = await runs.compare(
+        kafka_settings, events=EVENTS, packed=False, folder=tmp_path, shake=runs.suspended_run
+    )
+    runs.same(calm, shaken)

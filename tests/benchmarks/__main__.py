@@ -14,6 +14,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from tests.benchmarks import bench_ingest, latency, pipeline
+from tests.benchmarks.harness import Rate
 from tests.benchmarks.workload import ACTIVE_PEOPLE, PEOPLE
 
 PAGE = Path(__file__).parents[2] / "docs" / "benchmarks.md"
@@ -34,7 +35,7 @@ def machine() -> str:
     )
 
 
-def page(rates: dict[str, list[float]], ingest: bench_ingest.Result, live: latency.Latency) -> str:
+def page(rates: dict[str, list[Rate]], ingest: bench_ingest.Result, live: latency.Latency) -> str:
     """The result as Markdown."""
     return f"""# Benchmarks
 
@@ -45,7 +46,7 @@ compare the ratios, and run it on your own.
 
 ## Triggers worker
 
-Events a second in steady state. One process on one core; the embedded broker (in memory) has the other. 20 live triggers, four
+Events a second in steady state, by the wall clock and by CPU time of the process. One process on one core; the embedded broker (in memory) has the other. 20 live triggers, four
 of which listen to each event, 5 rolling tags, {PEOPLE:,} people of whom {ACTIVE_PEOPLE:,} are active at a time, two events in a hundred
 lead to a decision; state, commands, decisions and profiles are all acknowledged before offsets are committed. The ordinary agent
 is the same engine in a Faust agent that takes one event at a time and writes a Table; the bare loop is the same engine behind

@@ -7,7 +7,6 @@ by ingest's own CPU time is what one core of ingest could do for faster clients.
 
 import asyncio
 import base64
-import os
 import statistics
 import sys
 import tempfile
@@ -21,7 +20,14 @@ from services.contracts.topics import DEAD_LETTERS, EVENTS
 from services.runtime.embedded import EmbeddedBroker
 from services.runtime.kafka import create_topics
 from services.runtime.settings import KafkaSettings
-from tests.benchmarks.harness import BROKER_CORE, PARTITIONS, WORKER_CORE, percentile, pinned
+from tests.benchmarks.harness import (
+    BROKER_CORE,
+    PARTITIONS,
+    WORKER_CORE,
+    cpu_seconds,
+    percentile,
+    pinned,
+)
 from tests.benchmarks.workload import as_message, shoppers
 from tests.ingest.running import KEY, RunningIngest
 
@@ -29,7 +35,6 @@ EVENTS_SENT: Final = 200_000
 BATCH_EVENTS: Final = 100
 CONNECTIONS: Final = 8
 TIMEOUT_SECONDS: Final = 120.0
-CLOCK_TICKS: Final = os.sysconf("SC_CLK_TCK")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,12 +79,6 @@ async def send(port: int, made: list[bytes], took: list[float]) -> None:
             raise RuntimeError(f"{head!r} {body!r}")
         took.append(time.perf_counter() - started)
     writer.close()
-
-
-def cpu_seconds(pid: int) -> float:
-    """User and system time a process has used (proc(5), fields 14 and 15 of stat)."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / CLOCK_TICKS
 
 
 async def run(events: int = EVENTS_SENT, batch: int = BATCH_EVENTS) -> Result:

@@ -10,6 +10,8 @@ import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
 
 from aiokafka import AIOKafkaProducer
 
@@ -22,6 +24,7 @@ from tests.benchmarks.workload import as_event, as_message, shoppers
 WORKER_CORE = 0
 BROKER_CORE = 1
 PARTITIONS = 4
+CLOCK_TICKS: Final = os.sysconf("SC_CLK_TCK")
 STEADY_FROM = 0.15
 STEADY_TO = 0.95
 """Start-up, the first fetch and the tail are not counted."""
@@ -31,11 +34,12 @@ STEADY_TO = 0.95
 class Progress:
     """Events done over time, as seen from outside or printed by the process itself."""
 
-    points: list[tuple[float, int]] = field(default_factory=list)
+    points: list[tuple[float, int, float]] = field(default_factory=list)
 
-    def add(self, at_seconds: float, events: int) -> None:
+    def add(self, at_seconds: float, events: int, cpu_seconds: float = 0.0) -> None:
+        """Note a point; `cpu_seconds` is what the process has used so far."""
         if not self.points or events > self.points[-1][1]:
-            self.points.append((at_seconds, events))
+            self.points.append((at_seconds, events, cpu_seconds))
 
     @property
     def done(self) -> int:
@@ -47,11 +51,37 @@ class Progress:
         Raises:
             RuntimeError: fewer than two points fall into that range.
         """
+        return self.steady(total).a_second
+
+    def steady(self, total: int) -> "Rate":
+        """The same, and events a CPU second of the process; raises as `steady_rate`."""
         inside = [p for p in self.points if STEADY_FROM * total <= p[1] <= STEADY_TO * total]
         if len(inside) < 2:
             raise RuntimeError(f"too few points for a steady state: {len(self.points)} in all")
-        (start, first), (end, last) = inside[0], inside[-1]
-        return (last - first) / (end - start)
+        (start, first, cpu_before), (end, last, cpu_after) = inside[0], inside[-1]
+        cpu = cpu_after - cpu_before
+        return Rate(
+            a_second=(last - first) / (end - start),
+            a_cpu_second=(last - first) / cpu if cpu else 0.0,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rate:
+    """Events a second of wall clock, and of the measured process's own CPU time.
+
+    The second holds on a shared machine too: it is what one core could do if the process had
+    it to itself and the broker kept up.
+    """
+
+    a_second: float
+    a_cpu_second: float
+
+
+def cpu_seconds(pid: int) -> float:
+    """User and system time a process has used (proc(5), fields 14 and 15 of stat)."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / CLOCK_TICKS
 
 
 @contextmanager

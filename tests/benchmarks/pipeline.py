@@ -6,11 +6,11 @@ machine hits all of them.
 """
 
 import asyncio
-import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 from tempfile import TemporaryDirectory
 
 import msgspec
@@ -35,8 +35,10 @@ from tests.benchmarks.harness import (
     PARTITIONS,
     WORKER_CORE,
     Progress,
+    Rate,
     Wire,
     child,
+    cpu_seconds,
     make_wire,
     pinned,
     prefill,
@@ -115,7 +117,7 @@ def drive_worker(settings: KafkaSettings, events: int) -> Progress:
             if process.poll() is not None:
                 raise RuntimeError(f"the worker ended with {process.returncode}")
             done = scrape(f"http://127.0.0.1:{port}", "cuestream_events_total")
-            progress.add(time.perf_counter(), int(done))
+            progress.add(time.perf_counter(), int(done), cpu_seconds(process.pid))
             time.sleep(POLL_SECONDS)
     return progress
 
@@ -132,7 +134,7 @@ def rival(name: str) -> Callable[[KafkaSettings, int], Progress]:
             for line in process.stdout:
                 if line.startswith("COUNT "):
                     _, count, at = line.split()
-                    progress.add(float(at), int(count))
+                    progress.add(float(at), int(count), cpu_seconds(process.pid))
                     if progress.done >= events * 0.99:
                         break
         return progress
@@ -152,8 +154,8 @@ def variants(scale: float = 1.0) -> list[Variant]:
     ]
 
 
-def run_once(variant: Variant, wire: Wire) -> float:
-    """Events a second of one run on a broker of its own."""
+def run_once(variant: Variant, wire: Wire) -> Rate:
+    """Rate of one run on a broker of its own."""
     with TemporaryDirectory() as folder:
         with pinned(BROKER_CORE):
             broker = EmbeddedBroker(log_dir=Path(folder))
@@ -173,15 +175,15 @@ def run_once(variant: Variant, wire: Wire) -> float:
                 await prefill(settings.kafka, topic_name(settings, EVENTS), wire)
 
             asyncio.run(prepare())
-            return variant.drive(settings, variant.events).steady_rate(variant.events)
+            return variant.drive(settings, variant.events).steady(variant.events)
         finally:
             broker.stop()
 
 
-def run(repeats: int, scale: float = 1.0) -> dict[str, list[float]]:
+def run(repeats: int, scale: float = 1.0) -> dict[str, list[Rate]]:
     """Rates of every variant, one a repeat, the variants taking turns."""
     wires: dict[tuple[bool, int], Wire] = {}
-    rates: dict[str, list[float]] = {}
+    rates: dict[str, list[Rate]] = {}
     for repeat in range(repeats):
         for variant in variants(scale):
             kind = (variant.packed, variant.events)
@@ -189,21 +191,28 @@ def run(repeats: int, scale: float = 1.0) -> dict[str, list[float]]:
                 wires[kind] = make_wire(variant.events, packed=variant.packed)
             rate = run_once(variant, wires[kind])
             rates.setdefault(variant.name, []).append(rate)
-            print(f"  run {repeat + 1}: {variant.name:20} {rate:>10,.0f} events/s", flush=True)
+            print(
+                f"  run {repeat + 1}: {variant.name:20} {rate.a_second:>10,.0f} events/s"
+                f" {rate.a_cpu_second:>10,.0f} a CPU second",
+                flush=True,
+            )
     return rates
 
 
-def table(rates: dict[str, list[float]]) -> str:
+def table(rates: dict[str, list[Rate]]) -> str:
     """The rates as Markdown, each against the ordinary agent and its own bare loop."""
-    lines = ["| variant | events/s (median) | min | max | × ordinary agent | of bare loop |"]
-    lines.append("|---|---:|---:|---:|---:|---:|")
-    ordinary = statistics.median(rates["ordinary agent"])
-    for name, values in rates.items():
-        middle = statistics.median(values)
-        bare = rates.get("bare loop, packed" if "packed" in name else "bare loop, single")
-        share = f"{middle / statistics.median(bare):.2f}" if bare else ""
+    lines = [
+        "| variant | events/s (median) | min | max | a CPU second | × ordinary | of bare | CPU |",
+        "|---|---:|---:|---:|---:|---:|---:|---:|",
+    ]
+    wall = {name: [one.a_second for one in values] for name, values in rates.items()}
+    cpu = {name: median(one.a_cpu_second for one in values) for name, values in rates.items()}
+    ordinary = median(wall["ordinary agent"])
+    for name, values in wall.items():
+        bare = "bare loop, packed" if "packed" in name else "bare loop, single"
         lines.append(
-            f"| {name} | {middle:,.0f} | {min(values):,.0f} | {max(values):,.0f} "
-            f"| {middle / ordinary:.1f} | {share} |"
+            f"| {name} | {median(values):,.0f} | {min(values):,.0f} | {max(values):,.0f} "
+            f"| {cpu[name]:,.0f} | {median(values) / ordinary:.1f} "
+            f"| {median(values) / median(wall[bare]):.2f} | {cpu[name] / cpu[bare]:.2f} |"
         )
     return "\n".join(lines)

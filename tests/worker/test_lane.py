@@ -10,7 +10,7 @@ import pytest
 from services.contracts.definitions import Bundle
 from services.runtime.batch.consumer import BatchMessage
 from services.triggers.worker.delivery import Delivery
-from services.triggers.worker.lane import DefinitionsLost, Lane
+from services.triggers.worker.lane import OVERLAP_RECORDS_MIN, DefinitionsLost, Lane
 from services.triggers.worker.rulebook import Rulebook
 from services.triggers.worker.values import Flush
 from tests.worker.driver import Log, Partition, people
@@ -139,15 +139,15 @@ async def test_a_batch_is_processed_only_when_it_is_durable() -> None:
         await until(lambda: b.offsets.done == [message])
 
 
-async def test_the_next_batch_is_folded_meanwhile_but_written_only_afterwards() -> None:
+async def test_a_large_next_batch_is_folded_meanwhile_but_written_only_afterwards() -> None:
     async with bench() as b:
-        b.log.event(ANN)
-        b.log.event(ANN)
+        for _ in range(OVERLAP_RECORDS_MIN + 1):
+            b.log.event(ANN)
         await b.put(0, 1)
         await until(lambda: len(b.writes.begun) == 1)
-        await b.put(1, 2)
+        await b.put(1, OVERLAP_RECORDS_MIN + 1)
         live = b.partition.fold.states.live
-        await until(lambda: ANN in live and len(live[ANN].notes) == 2)
+        await until(lambda: ANN in live and len(live[ANN].notes) == OVERLAP_RECORDS_MIN + 1)
         await turns()
         assert len(b.writes.begun) == 1
         b.writes.finish(0)
@@ -161,8 +161,9 @@ async def test_batches_that_wait_are_folded_and_written_together() -> None:
             b.log.event(ANN)
         messages = [await b.put(0, 1)]
         await until(lambda: len(b.writes.begun) == 1)
-        messages += [await b.put(number, number + 1) for number in range(1, 6)]
-        await turns()
+        for number in range(1, 6):
+            messages.append(await b.put(number, number + 1))
+            await turns()
         b.writes.finish(0)
         await until(lambda: len(b.writes.begun) == 2)
         b.writes.finish(1)

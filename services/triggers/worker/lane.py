@@ -14,6 +14,8 @@ from services.triggers.worker.values import Answer, Flush, NeedRules, Pause, Una
 BATCHES_QUEUED_MAX: Final = 8
 RECORDS_TOGETHER_MAX: Final = 4_000
 """Batches that came while others were written are folded together, up to so many records."""
+OVERLAP_RECORDS_MIN: Final = 500
+"""Fewer are not worth folding while others are written: more may come until that is done."""
 FLOW_POLL_SECONDS: Final = 0.1
 
 
@@ -39,8 +41,8 @@ class Lane:
     """Processes the batches of one partition in their order.
 
     Order within the partition: a flush is written only when the one before is acknowledged,
-    and a batch is reported processed only when its last flush is. Folding what came next
-    overlaps that, and takes all that came, so that a slow broker sees fewer, larger writes.
+    and a batch is reported processed only when its last flush is. Folding much that came
+    next overlaps that; of little it waits for more, so that there are fewer, larger writes.
     The first error ends the lane and goes to `failed`; nothing after it is reported.
     """
 
@@ -92,11 +94,17 @@ class Lane:
     async def _waiting(self) -> list[BatchMessage]:
         """The batches that wait, at least one."""
         messages = [await self._queue.get()]
-        records = len(messages[0].value)
-        while not self._queue.empty() and records < RECORDS_TOGETHER_MAX:
+        records = self._gather(messages, len(messages[0].value))
+        if records < OVERLAP_RECORDS_MIN and self._writing is not None:
+            await self._settle()
+            self._gather(messages, records)
+        return messages
+
+    def _gather(self, messages: list[BatchMessage], records: int) -> int:
+        while records < RECORDS_TOGETHER_MAX and not self._queue.empty():
             messages.append(self._queue.get_nowait())
             records += len(messages[-1].value)
-        return messages
+        return records
 
     async def _process(self, messages: list[BatchMessage]) -> None:
         if not self._offsets.flowing:

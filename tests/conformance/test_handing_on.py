@@ -160,3 +160,14 @@ async def test_reading_again_goes_back_and_never_forward() -> None:
 
 async def test_reading_again_leaves_a_newer_assignment_alone() -> None:
     assert await rewound(Positions(10), 4, object()) == {}
+
+
+async def test_fausts_own_acknowledgement_moves_no_offset() -> None:
+    """It comes when a handler raised, and for batches that Faust skipped."""
+    consumer = Consumer()
+    consumer.fetch(A, 0, 10)
+    await consumer.handed_on()
+    (message,) = consumer._in_flight[A]
+    message.incref()
+    assert message.ack(consumer) is False
+    assert not message.processed

@@ -31,7 +31,7 @@ from services.triggers.engine import (
 )
 from tests.benchmarks.workload import bundle
 
-REPORT_EVERY_EVENTS = 2_000
+REPORT_EVERY_EVENTS = 200
 MICROS_A_MILLISECOND = 1_000
 
 
@@ -110,7 +110,7 @@ async def _send(
     return futures
 
 
-async def run_bare(broker: str, prefix: str, partitions: int) -> None:
+async def run_bare(broker: str, prefix: str, partitions: int, fetch_wait_ms: int) -> None:
     """aiokafka and the engine, nothing between."""
     rules = compile_rules(bundle())
     consumer = AIOKafkaConsumer(
@@ -118,7 +118,7 @@ async def run_bare(broker: str, prefix: str, partitions: int) -> None:
         group_id=f"{prefix}bare",
         enable_auto_commit=False,
         auto_offset_reset="earliest",
-        fetch_max_wait_ms=4,
+        fetch_max_wait_ms=fetch_wait_ms,
     )
     producer = AIOKafkaProducer(
         bootstrap_servers=broker, acks="all", max_batch_size=RECORD_BYTES_MAX
@@ -176,9 +176,14 @@ def main() -> None:
     parser.add_argument("--broker", required=True)
     parser.add_argument("--prefix", required=True)
     parser.add_argument("--partitions", type=int, required=True)
+    parser.add_argument("--fetch-wait-ms", type=int, default=20)
     arguments, rest = parser.parse_known_args()
     if arguments.rival == "bare":
-        asyncio.run(run_bare(arguments.broker, arguments.prefix, arguments.partitions))
+        asyncio.run(
+            run_bare(
+                arguments.broker, arguments.prefix, arguments.partitions, arguments.fetch_wait_ms
+            )
+        )
     else:
         import sys
 

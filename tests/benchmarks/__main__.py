@@ -35,14 +35,17 @@ def machine() -> str:
     )
 
 
-def page(rates: dict[str, list[Rate]], ingest: bench_ingest.Result, live: latency.Latency) -> str:
+def page(
+    rates: dict[str, list[Rate]], ingest: bench_ingest.Result, live: latency.Latency, scale: float
+) -> str:
     """The result as Markdown."""
+    repeats = len(rates["ordinary agent"])
     return f"""# Benchmarks
 
 Written by `make bench ARGS=--write`; every figure below comes from that one run. Machines differ and this one is shared:
 compare the ratios, and run it on your own.
 
-{machine()}.
+{machine()}. Each variant ran {repeats} times, at {scale:g} of its full number of events.
 
 ## Triggers worker
 
@@ -89,7 +92,7 @@ def main() -> None:
     ingest = asyncio.run(bench_ingest.run())
     print("worker and rivals", flush=True)
     rates = pipeline.run(arguments.repeats, arguments.scale)
-    text = page(rates, ingest, live)
+    text = page(rates, ingest, live, arguments.scale)
     print(text)
     if arguments.write:
         PAGE.write_text(text)

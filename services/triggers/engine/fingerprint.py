@@ -6,14 +6,10 @@ from hashlib import blake2b
 FINGERPRINT_BYTES = 8
 
 
-def fingerprint_bytes(text: str) -> bytes:
-    """Eight bytes for a text (BLAKE2b, RFC 7693, with an 8-byte digest)."""
-    return blake2b(text.encode(), digest_size=FINGERPRINT_BYTES).digest()
-
-
 def fingerprint(text: str) -> int:
-    """The same as an integer."""
-    return int.from_bytes(fingerprint_bytes(text), "big")
+    """Eight bytes of a text (BLAKE2b, RFC 7693, with an 8-byte digest), as an integer."""
+    digest = blake2b(text.encode(), digest_size=FINGERPRINT_BYTES).digest()
+    return int.from_bytes(digest, "big")
 
 
 def value_text(value: object) -> str:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Iterable
 from functools import lru_cache
+from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
@@ -31,9 +32,36 @@ def topic_name(settings: KafkaSettings, topic: Topic) -> str:
     return settings.topic_prefix + topic.name
 
 
+class _Producer(AIOKafkaProducer):  # type: ignore[misc]  # aiokafka has no types
+    """Keeps every topic it writes to in its client's metadata.
+
+    A producer learns all topics as it connects. As soon as it is told of one made later, aiokafka
+    asks for those alone that it was told of, so a record on its way to another finds no leader
+    and fails after the request's timeout. So it is told of each topic at the first write.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self._told: set[str] = set()
+
+    async def send(self, topic: str, *args: Any, **options: Any) -> Any:
+        if topic not in self._told:
+            await self._tell(topic)
+        return await super().send(topic, *args, **options)
+
+    async def send_batch(self, batch: Any, topic: str, *, partition: int) -> Any:
+        if topic not in self._told:
+            await self._tell(topic)
+        return await super().send_batch(batch, topic, partition=partition)
+
+    async def _tell(self, topic: str) -> None:
+        await self.client.add_topic(topic)
+        self._told.add(topic)
+
+
 def make_producer(settings: KafkaSettings, *, linger_ms: int = 0) -> AIOKafkaProducer:
     """A producer that reports success only when all in-sync replicas have the record."""
-    return AIOKafkaProducer(
+    return _Producer(
         bootstrap_servers=settings.kafka,
         acks="all",
         enable_idempotence=settings.kafka_idempotence,

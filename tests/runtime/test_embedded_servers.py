@@ -12,7 +12,15 @@ import pytest
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
-from services.contracts.topics import DEAD_LETTERS, EVENTS, KIND_HEADER, KIND_PACK, TOPICS
+from services.contracts.topics import (
+    COMMANDS,
+    DEAD_LETTERS,
+    DECISIONS,
+    EVENTS,
+    KIND_HEADER,
+    KIND_PACK,
+    TOPICS,
+)
 from services.runtime.embedded import EmbeddedBroker, EmbeddedError, EmbeddedPostgres
 from services.runtime.embedded.broker import ENVIRONMENT
 from services.runtime.kafka import (
@@ -56,6 +64,18 @@ async def test_records_come_back_in_order_from_the_partition_of_their_key(
         values = [int(record.value) for record in seen if record.partition == partition]
         assert values == sorted(values)
         assert end == len(values)
+
+
+async def test_a_topic_made_later_takes_nothing_from_records_on_their_way(
+    kafka_settings: KafkaSettings,
+) -> None:
+    await create_topics(kafka_settings, [DECISIONS])
+    hasty = kafka_settings.model_copy(update={"kafka_request_timeout_ms": 2_000})
+    async with make_producer(hasty, linger_ms=500) as producer:
+        await create_topics(kafka_settings, [COMMANDS])
+        earlier = await producer.send(topic_name(hasty, DECISIONS), b"1", partition=0)
+        later = await producer.send(topic_name(hasty, COMMANDS), b"2", partition=0)
+        assert [(await earlier).offset, (await later).offset] == [0, 0]
 
 
 async def test_a_group_goes_on_after_what_it_committed(kafka_settings: KafkaSettings) -> None:

@@ -36,15 +36,6 @@ def test_only_people_whose_state_changed_are_written() -> None:
     assert [key for key, _ in partition.flushes[-1].states] == [ANN.encode()]
 
 
-def test_now_of_a_person_never_goes_back() -> None:
-    log, partition = Log(), Partition()
-    log.event(ANN)
-    log.event(ANN)
-    log.rows[1].timestamp = log.rows[0].timestamp - 5_000
-    partition.take(log.rows)
-    assert partition.states[ANN].now == log.rows[0].timestamp * 1000
-
-
 def test_replayed_records_are_skipped_and_counted() -> None:
     log, partition = Log(), Partition()
     log.event(ANN, "send")

@@ -5,7 +5,7 @@ from a definition (paths, texts, numbers) is passed in as a constant of the name
 definition can write code.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from services.contracts.definitions import Condition
@@ -30,6 +30,7 @@ class Writer:
 
     def __init__(self, readers: Mapping[str, ReadTag]) -> None:
         self._readers = readers
+        self._read: dict[str, str] = {}
         self.namespace: dict[str, Any] = {
             "__builtins__": {},
             "NUMERIC": NUMERIC,
@@ -47,6 +48,16 @@ class Writer:
         self.namespace[name] = value
         return name
 
+    def read_once(self, properties: Iterable[str]) -> list[str]:
+        """Statements that read these once; expressions after them use what was read.
+
+        A dotted path is not among them: it is looked up where it is needed.
+        """
+        for path in properties:
+            if "." not in path:
+                self._read.setdefault(path, f"p{len(self._read)}")
+        return [f"{name} = p.get({self.constant(path)})" for path, name in self._read.items()]
+
     def expression(self, condition: Condition) -> str:
         if condition.all_ is not None:
             return "(" + " and ".join(map(self.expression, condition.all_)) + ")"
@@ -60,6 +71,8 @@ class Writer:
         """Where a clause's value comes from."""
         if clause.tag is not None:
             return f"{self.constant(self._readers[clause.tag])}(g, now)"
+        if clause.property in self._read:
+            return self._read[clause.property]
         source = "p" if clause.property is not None else "t"
         path = clause.property or clause.trait or ""
         if "." in path:

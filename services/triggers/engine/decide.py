@@ -6,7 +6,7 @@ leaves `wake_at` None or later than `now`. All is decided by state, input, rules
 
 from services.contracts.delivery import Delivery
 from services.contracts.errors import Malformed
-from services.contracts.event import ALIAS, FUTURE_TOLERANCE, Event
+from services.contracts.event import ALIAS, FUTURE_TOLERANCE, TRACK, Event
 from services.contracts.time import Micros
 from services.triggers.engine.candidates import Candidate
 from services.triggers.engine.dedup import first_time
@@ -41,24 +41,37 @@ def decide(state: PersonState, event: Event, rules: Rules, now: Micros, out: Out
     state.now = now
     if state.revision != rules.revision:
         _adopt(state, rules)
-    candidates: list[Candidate] | None = None
-    if first_time(state, event.message_id, now, rules.message_id_window, rules.message_ids_max):
-        late = at < now - rules.late_after
-        if late:
-            outcome = "late"
-        elif event.type == ALIAS:
-            outcome = "alias"
-        absorb(state, event, at, out)
-        react = rules.reactions.get(event.name)
-        if react is not None:
-            found = react(event.properties, state.traits, state.tags, at, now, late, out)
-            if found:
-                candidates = _entering(event, found, now)
-        state.changed = True
-    else:
-        outcome = "duplicate"
+    if not first_time(state, event.message_id, now, rules):
+        out.counts["duplicate"] += 1
+        _conclude(state, rules, now, out, None)
+        return
+    late = at < now - rules.late_after
+    if late:
+        outcome = "late"
+    elif event.type == ALIAS:
+        outcome = "alias"
     out.counts[outcome] += 1
-    _conclude(state, rules, now, out, candidates)
+    # What nearly every event says of the person; `absorb` takes in all of it.
+    last_seen_at = state.last_seen_at
+    if (
+        last_seen_at is None
+        or at < last_seen_at
+        or event.context
+        or event.type != TRACK
+        or state.user_id is None
+        or event.anonymous_id is not None
+    ):
+        absorb(state, event, at, out)
+    else:
+        state.last_seen_at = at
+    state.changed = True
+    react = rules.reactions.get(event.name)
+    found = react and react(event.properties, state.traits, state.tags, at, now, late, out)
+    wake_at = state.emitted_at + SNAPSHOT_EVERY
+    if found or now >= wake_at or state.sending is not None:
+        _conclude(state, rules, now, out, _entering(event, found, now) if found else None)
+    else:
+        state.wake_at = wake_at
 
 
 def apply_delivery(

@@ -6,7 +6,8 @@ Tags first, then the entries that match on them. The common case of the common a
 nothing of a definition: keys, paths and limits are constants of the namespace.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -44,7 +45,7 @@ def compile_reaction(
 ) -> React:
     """One function for all tags and entries that listen to one event name."""
     writer = Writer(readers)
-    lines: list[str] = []
+    lines = writer.read_once(_read_often(tags, entries))
     buckets: dict[tuple[str, int], str] = {}
     for listening in tags:
         group = listening.window.group
@@ -65,6 +66,29 @@ def compile_reaction(
     lines.append("return found" if entries else "return ()")
     react: React = writer.build("p, t, g, at, now, late, out", lines)
     return react
+
+
+def _read_often(
+    tags: Sequence[Listening], entries: Sequence[tuple[Condition | None, Any]]
+) -> list[str]:
+    """The properties that more than one clause or tag reads, in order."""
+    uses: Counter[str] = Counter()
+    for listening in tags:
+        uses.update(_properties(listening.tag.where))
+        if listening.tag.value is not None:
+            uses[listening.tag.value] += 1
+    for where, _ in entries:
+        uses.update(_properties(where))
+    return [path for path, count in uses.items() if count > 1]
+
+
+def _properties(condition: Condition | None) -> Iterator[str]:
+    if condition is None:
+        return
+    if condition.property is not None:
+        yield condition.property
+    for part in (*(condition.all_ or ()), *(condition.any_ or ()), condition.not_):
+        yield from _properties(part)
 
 
 def _bucket(window: Window, writer: Writer) -> str:

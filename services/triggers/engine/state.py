@@ -99,6 +99,7 @@ class PersonState(msgspec.Struct, array_like=True, gc=False):
     traits: dict[str, Any] = msgspec.field(default_factory=lambda: _NO_TRAITS)
     traits_at: Micros | None = None
     aliases: tuple[str, ...] = ()
+    seen_heads: bytearray = msgspec.field(default_factory=bytearray)
     seen: bytearray = msgspec.field(default_factory=bytearray)
     seen_until: Micros = 0
     tags: Tags = {}

@@ -22,7 +22,6 @@ class State(Protocol):
 
     person: str
     applied: int
-    now: Micros
     wake_at: Micros | None
 
 
@@ -41,7 +40,10 @@ Act = Callable[[Any, Any, Any, Micros, Any], None]
 
 @dataclass(frozen=True, kw_only=True)
 class Engine:
-    """Pure functions. A call that raises `Malformed` has changed nothing."""
+    """Pure functions. A call that raises `Malformed` has changed nothing.
+
+    The times they are given are those of the log, which may go back; a person's never does.
+    """
 
     compile_rules: Callable[[Bundle], Any]
     new_state: Callable[[str], Any]

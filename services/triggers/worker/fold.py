@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from services.contracts.codec import decode_delivery, decode_marker, decode_tick
 from services.contracts.errors import Malformed
-from services.contracts.event import FUTURE_TOLERANCE
+from services.contracts.event import FUTURE_TOLERANCE, Event
 from services.contracts.time import Micros
 from services.contracts.topics import (
     KIND_DELIVERY,
@@ -144,18 +144,14 @@ class PartitionFold:
                         decide,
                         event,
                         event.received_at,
-                        record.offset << INDEX_BITS,
+                        position_of(record),
                         record,
                         None,
                     )
                 elif kind == KIND_PACK:
-                    position = record.offset << INDEX_BITS
                     events = read_pack(record)
                     left -= len(events)
-                    for index, event in enumerate(events):
-                        self._apply(
-                            decide, event, event.received_at, position | index, record, index
-                        )
+                    self._apply_pack(decide, events, position_of(record), record)
                 elif kind == KIND_DELIVERY:
                     self._delivery(record)
                 else:
@@ -193,16 +189,47 @@ class PartitionFold:
             self._replayed += 1
             return
         state.applied = position
-        now = state.now
         try:
-            act(state, thing, self._rules, received_at if received_at > now else now, self._out)  # noqa: FURB136  (hot)
-        except Malformed as error:
+            act(state, thing, self._rules, received_at, self._out)
+        except Exception as error:  # noqa: BLE001  (the worker's boundary around the engine)
+            self._refused(error, state, applied, record, index, thing)
+
+    def _apply_pack(
+        self, decide: Act, events: Sequence[Event], position: int, record: Record
+    ) -> None:
+        """`_apply` for each event, with the way nearly all of them go written out."""
+        at_hand, rules, out = self._at_hand, self._rules, self._out
+        for event in events:
+            state = at_hand.get(event.person)
+            if state is None or position <= (applied := state.applied):
+                index = position & PACK_INDEX_MAX
+                self._apply(decide, event, event.received_at, position, record, index)
+            else:
+                state.applied = position
+                try:
+                    decide(state, event, rules, event.received_at, out)
+                except Exception as error:  # noqa: BLE001  (as in `_apply`)
+                    index = position & PACK_INDEX_MAX
+                    self._refused(error, state, applied, record, index, event)
+            position += 1
+
+    def _refused(
+        self,
+        error: Exception,
+        state: Any,
+        applied: int,
+        record: Record,
+        index: int | None,
+        thing: Any,
+    ) -> None:
+        """The engine did not take it: a dead letter, and what a bug half did is undone."""
+        if isinstance(error, Malformed):
             if applied < 0:
                 state.applied = applied  # so that nobody comes into being by a bad event
-            self._letters.add(record, error, index=index, thing=thing)
-        except Exception as error:  # noqa: BLE001  (the worker's boundary around the engine)
-            self._roll_back(state.person, position, error)
-            self._letters.add(record, _engine_error(error), index=index, thing=thing)
+        else:
+            self._roll_back(state.person, state.applied, error)
+            error = _engine_error(error)
+        self._letters.add(record, error, index=index, thing=thing)
 
     def _first_touch(self, person: str, key: bytes | None, index: int | None) -> Any:
         """The person's state, once in a stretch; new people only where they belong.
@@ -225,7 +252,8 @@ class PartitionFold:
                 if partition_of(name, self._partitions) != self._partition:
                     raise Malformed("wrong_partition", "the person belongs to another partition")
                 state = self._engine.new_state(person)
-        self._at_hand[person] = state
+        # Under the state's own text: the next look-up then reads no memory but the state's.
+        self._at_hand[state.person] = state
         return state
 
     def _delivery(self, record: Record) -> None:
@@ -258,7 +286,7 @@ class PartitionFold:
                 continue
             state.applied = position
             try:
-                self._engine.wake(state, self._rules, max(state.now, tick.at), self._out)
+                self._engine.wake(state, self._rules, tick.at, self._out)
             except Exception as error:  # noqa: BLE001  (the worker's boundary around the engine)
                 # Left asleep until something happens to them, or it would fail every second.
                 self._roll_back(person, position, error).wake_at = None

@@ -82,16 +82,15 @@ def refold(
             if act is None:
                 state.wake_at = None
             continue
-        now = max(state.now, at)
         before = state.applied
         if act is None:
             if state.wake_at is not None and state.wake_at <= at:
                 state.applied = position
-                engine.wake(state, rules, now, out)
+                engine.wake(state, rules, at, out)
             continue
         state.applied = position
         try:
-            act(state, thing, rules, now, out)
+            act(state, thing, rules, at, out)
         except Malformed:
             if before < 0:
                 state.applied = before

@@ -68,7 +68,6 @@ SOURCES: dict[str, str] = {
     "aiokafka.consumer.fetcher:FetchResult.getall": "3bf6ca5abbc41908",
     "aiokafka.consumer.fetcher:FetchResult.check_assignment": "169b0b7bab473e41",
     "aiokafka.consumer.fetcher:PartitionRecords._unpack_records": "706293348a0b87e5",
-    "aiokafka.consumer.fetcher:PartitionRecords._consumer_record": "a163f6c73f052d5f",
     "aiokafka.consumer.group_coordinator:GroupCoordinator._do_heartbeat": "e42a542f5d1dd6f4",
     "aiokafka.consumer.group_coordinator:GroupCoordinator._heartbeat_routine": "3a1f711fde3188d6",
     "aiokafka.consumer.group_coordinator:GroupCoordinator.reset_generation": "0eb66442ea606e1d",

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final, NamedTuple, Protocol
 
 import aiokafka
+from aiokafka.errors import CorruptRecordException
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
@@ -54,15 +55,41 @@ class Fetched(NamedTuple):
     assignment: Any
 
 
-def _as_parsed(_: Any, record: Record) -> Record:
-    return record
+def _all_records(result: Any) -> list[Record]:
+    """What `FetchResult.getall` gives, as the parser made it and batch by batch.
+
+    aiokafka hands out one record at a time through two generators, as a dataclass of eleven
+    fields: together a third of the time that one record takes from the socket to the state.
+
+    Raises:
+        CorruptRecordException: the checksum of a batch is wrong; the position stays before
+            everything that was read, so that all of it is fetched again.
+    """
+    if not result.check_assignment(None) or not result.has_more():
+        return []
+    parsed = result._partition_records  # noqa: SLF001
+    batches = parsed._records  # noqa: SLF001
+    rows: list[Record] = []
+    while batches.has_next():
+        batch = batches.next_batch()
+        if not batch.validate_crc():
+            raise CorruptRecordException(f"wrong checksum in {parsed._tp}")  # noqa: SLF001
+        if not batch.is_control_batch:
+            # A fetch answers with whole batches: the first may begin before the position.
+            start = parsed.next_fetch_offset
+            rows += batch if batch.base_offset >= start else (r for r in batch if r.offset >= start)
+        # Compaction may have taken the last record of a batch, never its place.
+        parsed.next_fetch_offset = batch.next_offset
+    result._update_position()  # noqa: SLF001
+    result._partition_records = None  # noqa: SLF001
+    return rows
 
 
 class _Shelf(OrderedDict[Any, Any]):
     """aiokafka's store of fetched, unread results, which notes what it would forget.
 
-    It keeps the parser's own record instead of a dataclass of eleven fields (a microsecond
-    each) for this consumer alone, and remembers where each result began.
+    It has results give all their records at once, and remembers where each began. Faust
+    reads uncommitted and all there is: neither transactions nor a limit come into it.
     """
 
     def __init__(self) -> None:
@@ -73,7 +100,7 @@ class _Shelf(OrderedDict[Any, Any]):
     def __setitem__(self, tp: Any, result: Any) -> None:
         records = getattr(result, "_partition_records", None)
         if records is not None:  # else a FetchError
-            records._consumer_record = _as_parsed  # noqa: SLF001
+            result.getall = lambda max_records=None: _all_records(result)
             self.starts[tp] = records.next_fetch_offset
         super().__setitem__(tp, result)
 

@@ -111,12 +111,13 @@ NAMES: Final = (
         "the shelf takes the place of its store of results",
     ),
     Private(
-        "aiokafka.consumer.fetcher", "FetchResult", ("getall", "check_assignment"),
-        ("_partition_records",), "where a result began",
+        "aiokafka.consumer.fetcher", "FetchResult",
+        ("getall", "check_assignment", "has_more", "_update_position"),
+        ("_partition_records",), "where a result began; all of its records at once",
     ),
     Private(
-        "aiokafka.consumer.fetcher", "PartitionRecords", ("_consumer_record", "_unpack_records"),
-        ("next_fetch_offset",), "records as parsed, without a dataclass for each",
+        "aiokafka.consumer.fetcher", "PartitionRecords", ("_unpack_records",),
+        ("next_fetch_offset", "_records", "_tp"), "records as parsed, batch by batch",
     ),
 )  # fmt: skip
 

@@ -130,10 +130,25 @@ def parse_message(
     if message_id is None:
         message_id = _derived_id(body, None if claimed_at is not None else received_at)
 
+    name = _name_of(message, kind)
+    if kind == TRACK:
+        # Nearly all are: none of what follows concerns them.
+        return Event(
+            person=person,
+            type=TRACK,
+            name=name,
+            message_id=message_id,
+            occurred_at=occurred_at,
+            received_at=received_at,
+            properties=message.properties or {},
+            context=message.context or {},
+            user_id=user_id,
+            anonymous_id=anonymous_id,
+        )
     return Event(
         person=person,
         type=kind,
-        name=_name_of(message, kind),
+        name=name,
         message_id=message_id,
         occurred_at=occurred_at,
         received_at=received_at,

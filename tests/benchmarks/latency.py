@@ -3,15 +3,21 @@
 Ingest, worker and broker run as they do in production, on all cores, with the wall clock. The
 client paces `RATE_PER_SECOND` events in small batches; a consumer of `commands` notes when
 each command can be read. What is timed is what a user would feel: request, packing, Kafka,
-fold, Kafka.
+fold, Kafka. `python -m tests.benchmarks.latency` prints one run as JSON, on the broker that
+`CUESTREAM_KAFKA` names or an embedded one.
 """
 
 import asyncio
+import os
+import shutil
+import subprocess
+import sys
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from uuid import uuid4
 
 import msgspec
 from aiokafka import AIOKafkaConsumer
@@ -35,6 +41,8 @@ WARM_UP_SECONDS = 3
 MEASURED_SECONDS = 30
 READY_TIMEOUT_SECONDS = 60.0
 DRAIN_TIMEOUT_SECONDS = 15.0
+RUN_SECONDS_MAX = 300.0
+KAFKA_LOCAL = Path(__file__).parents[2] / "deploy" / "kafka-local" / "kafka.py"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,14 +148,18 @@ async def _measure(settings: KafkaSettings, ingest: int, worker: int) -> Latency
     )
 
 
-def run() -> Latency:
-    """One run on a broker of its own."""
-    with TemporaryDirectory() as folder, ExitStack() as stack:
-        broker = stack.enter_context(EmbeddedBroker(log_dir=Path(folder)))
+def run(folder: Path, given: str | None = None) -> Latency:
+    """One run on the Kafka at this address, else on an embedded broker of its own."""
+    with ExitStack() as stack:
+        if given is None:
+            address = stack.enter_context(EmbeddedBroker(log_dir=folder)).address
+            env = dict(ENVIRONMENT)
+        else:
+            address, env = given, {}
         settings = KafkaSettings(
-            kafka=broker.address,
-            kafka_idempotence=False,
-            topic_prefix=PREFIX,
+            kafka=address,
+            kafka_idempotence=given is not None,
+            topic_prefix=f"{PREFIX}{uuid4().hex[:8]}.",
             partitions=PARTITIONS,
         )
 
@@ -157,10 +169,9 @@ def run() -> Latency:
 
         asyncio.run(prepare())
         ingest, worker = free_port(), free_port()
-        env = {
-            **ENVIRONMENT,
-            "CUESTREAM_KAFKA": broker.address,
-            "CUESTREAM_TOPIC_PREFIX": PREFIX,
+        env |= {
+            "CUESTREAM_KAFKA": address,
+            "CUESTREAM_TOPIC_PREFIX": settings.topic_prefix,
             "CUESTREAM_PARTITIONS": str(PARTITIONS),
             "CUESTREAM_TRIGGERS_PORT": str(worker),
             "CUESTREAM_INGEST_PORT": str(ingest),
@@ -170,3 +181,25 @@ def run() -> Latency:
         stack.enter_context(child(["-m", "services.ingest"], None, env))
         stack.enter_context(child(["-m", "services.triggers.worker"], None, env))
         return asyncio.run(_measure(settings, ingest, worker))
+
+
+def run_on_kafka() -> Latency | None:
+    """The same in a process beside a real Apache Kafka; None without Java and Maven."""
+    if not (shutil.which("java") and shutil.which("mvn")):
+        return None
+    command = [
+        sys.executable,
+        str(KAFKA_LOCAL),
+        "exec",
+        sys.executable,
+        "-m",
+        "tests.benchmarks.latency",
+    ]
+    answer = subprocess.run(command, stdout=subprocess.PIPE, check=True, timeout=RUN_SECONDS_MAX)
+    return msgspec.json.decode(answer.stdout.splitlines()[-1], type=Latency)
+
+
+if __name__ == "__main__":
+    with TemporaryDirectory() as scratch:
+        found = run(Path(scratch), os.environ.get("CUESTREAM_KAFKA"))
+    print(msgspec.json.encode(found).decode())

@@ -47,6 +47,8 @@ FLUSH_PEOPLE_MAX: Final = 5_000
 """A flush holds no more people than this: bounds memory and how long the loop is kept."""
 FLUSH_DECISIONS_MAX: Final = 20_000
 """The same bound for what comes out: one event can be decided by many triggers."""
+FLUSH_EVENTS_MAX: Final = 40_000
+"""And comes after so many events: a batch of packs would else be written seconds later."""
 STRETCH_EVENTS_MAX: Final = 1_000
 """Events folded before the loop may turn: a batch of packs can hold a hundred thousand, and a
 member that is silent for so long loses its partitions. A pack is folded whole."""
@@ -133,7 +135,7 @@ class PartitionFold:
         decide = self._engine.decide
         replay = self._replay
         at_hand_max, decided_max = FLUSH_PEOPLE_MAX, FLUSH_DECISIONS_MAX
-        left = STRETCH_EVENTS_MAX
+        left, together = STRETCH_EVENTS_MAX, 0
         for record in records:
             left -= 1
             try:
@@ -162,8 +164,12 @@ class PartitionFold:
             if len(self._at_hand) >= at_hand_max or len(self._out.decisions) >= decided_max:
                 yield self._flush(position_of(record, PACK_INDEX_MAX))
             if left <= 0:
+                together += STRETCH_EVENTS_MAX - left
                 left = STRETCH_EVENTS_MAX
                 yield Pause()
+            if together >= FLUSH_EVENTS_MAX:
+                together = 0
+                yield self._flush(position_of(record, PACK_INDEX_MAX))
         yield self._flush(position_of(records[-1], PACK_INDEX_MAX), last=True)
 
     # One thing that happened to one person.

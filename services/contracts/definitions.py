@@ -12,54 +12,23 @@ import msgspec
 from msgspec import Meta
 
 from services.contracts.command import Content
+from services.contracts.conditions import (
+    ClockTime,
+    Condition,
+    Duration,
+    EventNames,
+    Identifier,
+    Name,
+)
+from services.contracts.entries import Entry, Exit
 from services.contracts.time import DURATION_PATTERN
 
-ID_PATTERN: Final = "^[a-z][a-z0-9_]{0,63}$"
-
-Identifier = Annotated[str, Meta(pattern=ID_PATTERN, description="lower case, digits, _")]
-Name = Annotated[str, Meta(min_length=1, max_length=200)]
-Duration = Annotated[str, Meta(pattern=DURATION_PATTERN, description="90s, 15m, 24h, 30d, 4w")]
 Priority = Annotated[int, Meta(ge=0, le=100)]
-EventNames = Annotated[tuple[Name, ...], Meta(min_length=1, max_length=50)]
+Percent = Annotated[int, Meta(ge=0, le=100)]
 
-Op = Literal[
-    "eq", "ne", "gt", "gte", "lt", "lte", "in", "not_in", "contains", "starts_with",
-    "exists", "not_exists",
-]  # fmt: skip
-Scalar = str | int | float | bool | None
-
-CONDITION_DEPTH_MAX: Final = 8
-CONDITION_CLAUSES_MAX: Final = 50
 CAP_LIMIT_MAX: Final = 200
 """A person's state keeps each counted send of the longest window: the bound of that list."""
 CAP_WINDOW_MAX: Final = "366d"
-
-
-class Condition(
-    msgspec.Struct,
-    frozen=True,
-    kw_only=True,
-    omit_defaults=True,
-    forbid_unknown_fields=True,
-    rename={"all_": "all", "any_": "any", "not_": "not"},
-):
-    """A group (`all`, `any` or `not`) or one clause: a subject, `op` and `value`.
-
-    Exactly one of all, any, not, property, tag, trait is given. `property` and `trait` are
-    dotted paths into the event's properties and the person's traits, `tag` is a tag's id.
-    A clause over a missing value (absent or null) is false, except `not_exists`, `ne` and
-    `not_in`. A text, a number and a bool are never equal, and to ask which of them is greater
-    is false. No clause raises.
-    """
-
-    all_: tuple["Condition", ...] | None = None
-    any_: tuple["Condition", ...] | None = None
-    not_: "Condition | None" = None
-    property: Name | None = None
-    tag: Identifier | None = None
-    trait: Name | None = None
-    op: Op | None = None
-    value: Scalar | tuple[Scalar, ...] = None
 
 
 class Tag(
@@ -86,15 +55,6 @@ class Tag(
     bucket: Duration | None = None
     k: Annotated[int, Meta(ge=1, le=20)] = 5
     half_life: Duration = "30d"
-
-
-class Entry(
-    msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True
-):
-    """What makes a person a candidate: one of `events`, and `where` holds on it."""
-
-    events: EventNames
-    where: Condition | None = None
 
 
 class Dedup(
@@ -156,7 +116,13 @@ class Step(
 class Trigger(
     msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True
 ):
-    """A marketer's rule: when a person enters, who may, and what is sent."""
+    """A marketer's rule: when a person enters, who may, and what is sent.
+
+    `rollout` percent of people take part, `holdout` percent of those are decided but never
+    sent to; both are stable by a hash of person and trigger. Of one `group` at most one
+    trigger waits in a person at a time. `arbitration_window` holds a candidate that long for
+    one of higher priority to come.
+    """
 
     id: Identifier
     name: Name = "unnamed"
@@ -166,7 +132,13 @@ class Trigger(
     category: Literal["marketing", "transactional"] = "marketing"
     priority: Priority = 50
     entry: Entry
+    exit: Exit | None = None
     audience: Condition | None = None
+    rollout: Percent = 100
+    holdout: Percent = 0
+    group: Identifier | None = None
+    arbitration_window: Duration | None = None
+    in_quiet_hours: Literal["defer", "drop"] = "defer"
     dedup: Dedup = Dedup()
     reentry: Reentry = Reentry()
     when_capped: WhenCapped = WhenCapped()
@@ -202,10 +174,38 @@ class Policy(
     scope: Scope = Scope()
 
 
+class QuietHours(
+    msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True
+):
+    """Local time of the person (else the workspace's zone) in which nothing is sent.
+
+    `start` later than `end` goes over midnight. `channels` empty means all of them.
+    Transactional sends are exempt.
+    """
+
+    start: ClockTime
+    end: ClockTime
+    channels: tuple[Literal["log", "mail", "webhook"], ...] = ()
+
+
+class ValueTiers(
+    msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True
+):
+    """Priority that a person's worth adds: by the text of a trait."""
+
+    trait: Name
+    bonuses: Annotated[dict[str, Annotated[int, Meta(ge=0, le=100)]], Meta(max_length=20)]
+
+
 class Workspace(
     msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True
 ):
-    """Settings that hold for every person."""
+    """Settings that hold for every person.
+
+    Consent is the trait `consent`, an object: false under a category or a channel refuses
+    it; where nothing stands, `opt_in` refuses marketing and `opt_out` lets it pass. For
+    `test_people` (ids) neither rollout nor holdout applies.
+    """
 
     id: Identifier = "default"
     name: Name = "unnamed"
@@ -214,6 +214,10 @@ class Workspace(
     late_after: Duration = "24h"
     message_id_window: Duration = "24h"
     message_ids_max: Annotated[int, Meta(ge=1, le=4096)] = 64
+    consent: Literal["opt_in", "opt_out"] = "opt_out"
+    quiet_hours: Annotated[tuple[QuietHours, ...], Meta(max_length=10)] = ()
+    value_tiers: ValueTiers | None = None
+    test_people: Annotated[tuple[Name, ...], Meta(max_length=200)] = ()
 
 
 Kind = Literal["trigger", "tag", "policy", "workspace"]

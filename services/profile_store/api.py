@@ -7,7 +7,7 @@ from typing import Annotated, Final
 import msgspec
 from fastapi import APIRouter, Depends, FastAPI, HTTPException, Query, Request
 
-from services.contracts.definitions import ID_PATTERN
+from services.contracts.conditions import ID_PATTERN
 from services.profile_store.profiles import PAGE_MAX, Profiles, TagFilter, TagOp
 from services.profile_store.schemas import ProfileOut, ProfilePage
 from services.runtime.bearer import BearerTokens, require_token

@@ -5,16 +5,9 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from services.contracts.command import Content
-from services.contracts.definitions import (
-    Bundle,
-    Condition,
-    Entry,
-    Policy,
-    Send,
-    Step,
-    Tag,
-    Trigger,
-)
+from services.contracts.conditions import Condition
+from services.contracts.definitions import Bundle, Policy, Send, Step, Tag, Trigger
+from services.contracts.entries import Entry
 from services.contracts.time import SECOND, Micros
 from services.triggers.definitions.memory import MemoryStore, Tables
 from services.triggers.definitions.service import Definitions

@@ -58,9 +58,9 @@ def test_the_id_may_be_left_to_the_address_but_not_contradict_it() -> None:
             "unknown field",
         ),
         (
-            {"entry": {"events": []}},
-            "triggers.cart_left.entry.events",
-            "Expected `array` of length >= 1",
+            {"entry": {"events": [""]}},
+            "triggers.cart_left.entry.events[0]",
+            "Expected `str` of length >= 1",
         ),
         ({"priority": 101}, "triggers.cart_left.priority", "Expected `int` <= 100"),
         ({"name": "a\0b"}, "triggers.cart_left.name", "contains the character U+0000"),

@@ -47,7 +47,8 @@ class StoreSuite:
             assert await reader.get("tag", "cart_left") is None
 
     async def test_numbers_stay_what_they_were(self, store: Store) -> None:
-        from services.contracts.definitions import Condition, Entry
+        from services.contracts.conditions import Condition
+        from services.contracts.entries import Entry
 
         where = Condition(property="x", op="in", value=(1, 1.0, 1e300, -0.0, 2**62, True, None))
         value = trigger(entry=Entry(events=("a",), where=where))

@@ -5,15 +5,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from services.contracts.definitions import (
-    Bundle,
-    Condition,
-    Policy,
-    Scope,
-    Tag,
-    Trigger,
-    Workspace,
-)
+from services.contracts.conditions import Condition
+from services.contracts.definitions import Bundle, Policy, Scope, Tag, Trigger, Workspace
 from services.contracts.errors import DefinitionError
 from services.triggers.engine import check, compile_rules
 from tests.engine.build import bundle, policy, tag, trigger

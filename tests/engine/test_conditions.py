@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.contracts.definitions import Condition
+from services.contracts.conditions import Condition
 from services.triggers.engine.clauses import Subjects, failing, holds
 from services.triggers.engine.conditions import compile_test
 from services.triggers.engine.outputs import Outputs

@@ -5,12 +5,7 @@ from typing import Any
 
 import pytest
 
-from services.contracts.definitions import (
-    DEFAULT_POLICY,
-    Bundle,
-    DefinitionRecord,
-    Workspace,
-)
+from services.contracts.definitions import DEFAULT_POLICY, Bundle, DefinitionRecord, Workspace
 from services.contracts.errors import DefinitionError
 from services.triggers.worker.definitions import DefinitionHistory
 from services.triggers.worker.rulebook import RULES_KEPT_MAX, Rulebook

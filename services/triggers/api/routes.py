@@ -7,7 +7,8 @@ import msgspec
 from fastapi import APIRouter, Path, Query, Request
 from starlette.responses import Response
 
-from services.contracts.definitions import ID_PATTERN, Kind, Trigger
+from services.contracts.conditions import ID_PATTERN
+from services.contracts.definitions import Kind, Trigger
 from services.triggers.api.openapi import RESPONSES, body_of, shown
 from services.triggers.api.requests import (
     IfMatch,

@@ -5,7 +5,8 @@ from typing import Any, Final, cast
 
 import msgspec
 
-from services.contracts.definitions import ID_PATTERN, KINDS, Kind
+from services.contracts.conditions import ID_PATTERN
+from services.contracts.definitions import KINDS, Kind
 from services.contracts.errors import DefinitionError
 from services.triggers.definitions.values import Definition, place_of
 

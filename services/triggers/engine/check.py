@@ -16,6 +16,7 @@ from services.contracts.definitions import (
     Trigger,
     Workspace,
 )
+from services.contracts.entries import Entry
 from services.contracts.event import RESERVED_NAMES
 from services.contracts.time import DAY, SECOND, parse_duration
 from services.triggers.engine.check_conditions import Problems, check_condition
@@ -195,7 +196,7 @@ def _check_trigger(
         check_condition(trigger.audience, f"{place}.audience", problems, tag_kinds=tag_kinds)
     if len(problems) > before or not _shape_fits(trigger, place, problems):
         return
-    _check_events(trigger.entry.events, f"{place}.entry.events", problems)
+    _check_entry(trigger.entry, f"{place}.entry", problems)
     for name, text in (
         ("dedup.window", trigger.dedup.window),
         ("when_capped.expires_after", trigger.when_capped.expires_after),
@@ -214,6 +215,26 @@ def _check_trigger(
         problems.append((f"{place}.dedup.key", "mode once_per_key needs a key"))
     for number, step in enumerate(trigger.steps):
         problems += _send_problems(step.send, f"{place}.steps[{number}].send")
+
+
+_ENTRY_KINDS: Final = (
+    "sequence", "absence", "inactivity", "tag_change", "threshold", "date", "schedule",
+)  # fmt: skip
+
+
+def _check_entry(entry: Entry, place: str, problems: Problems) -> None:
+    given = [name for name in ("events", *_ENTRY_KINDS) if getattr(entry, name)]
+    if len(given) != 1:
+        ways = ", ".join(("events", *_ENTRY_KINDS))
+        found = ", ".join(given) or "none"
+        problems.append((place, f"exactly one of {ways} is needed, found {found}"))
+    elif entry.where is not None and not entry.events:
+        problems.append((f"{place}.where", "belongs to `events`"))
+    _check_events(entry.events, f"{place}.events", problems)
+    if entry.inactivity is not None:
+        where = f"{place}.inactivity"
+        _check_events(entry.inactivity.events, f"{where}.events", problems)
+        _duration(entry.inactivity.lasts, f"{where}.lasts", problems)
 
 
 def _send_problems(send: Send, place: str) -> Iterator[tuple[str, str]]:

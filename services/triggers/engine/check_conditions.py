@@ -4,11 +4,7 @@ from collections.abc import Mapping
 from math import isfinite
 from typing import Any, Final
 
-from services.contracts.definitions import (
-    CONDITION_CLAUSES_MAX,
-    CONDITION_DEPTH_MAX,
-    Condition,
-)
+from services.contracts.conditions import CONDITION_CLAUSES_MAX, CONDITION_DEPTH_MAX, Condition
 from services.triggers.engine.clauses import kind_of
 from services.triggers.engine.limits import CONDITION_TEXT_CHARS_MAX, CONDITION_VALUES_MAX
 

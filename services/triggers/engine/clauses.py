@@ -7,7 +7,7 @@ explanations are made with this one.
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from services.contracts.definitions import Condition
+from services.contracts.conditions import Condition
 
 NUMERIC = frozenset({int, float})
 

@@ -8,7 +8,7 @@ definition can write code.
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from services.contracts.definitions import Condition
+from services.contracts.conditions import Condition
 from services.contracts.time import Micros
 from services.triggers.engine.clauses import NUMERIC, contains, lookup, same, same_as_any
 from services.triggers.engine.state import Tags

@@ -11,11 +11,12 @@ from services.contracts.time import Micros
 from services.triggers.engine.candidates import Candidate
 from services.triggers.engine.dedup import first_time
 from services.triggers.engine.fingerprint import fingerprint
-from services.triggers.engine.limits import INSTANT_MAX, SNAPSHOT_EVERY
+from services.triggers.engine.limits import INSTANT_MAX, NEVER, SNAPSHOT_EVERY
 from services.triggers.engine.outputs import Outputs
 from services.triggers.engine.person import absorb, snapshot
 from services.triggers.engine.rules import Rule, Rules
 from services.triggers.engine.sending import release, settle, take_due
+from services.triggers.engine.sensing import adopt, hear, look
 from services.triggers.engine.state import PersonState
 
 OTHER_PERSON = "a state was given a record of another person"
@@ -39,11 +40,10 @@ def decide(state: PersonState, event: Event, rules: Rules, now: Micros, out: Out
     if now < state.now:
         now = state.now
     state.now = now
-    if state.revision != rules.revision:
-        _adopt(state, rules)
+    begun = _adopt(state, rules, now) if state.revision != rules.revision else None
     if not first_time(state, event.message_id, now, rules):
         out.counts["duplicate"] += 1
-        _conclude(state, rules, now, out, None)
+        _conclude(state, rules, now, out, begun)
         return
     late = at < now - rules.late_after
     if late:
@@ -68,10 +68,22 @@ def decide(state: PersonState, event: Event, rules: Rules, now: Micros, out: Out
     react = rules.reactions.get(event.name)
     found = react and react(event.properties, state.traits, state.tags, at, now, late, out)
     wake_at = state.emitted_at + SNAPSHOT_EVERY
-    if found or now >= wake_at or state.sending is not None:
-        _conclude(state, rules, now, out, _entering(event, found, now) if found else None)
+    if (
+        found
+        or begun
+        or now >= wake_at
+        or state.sending is not None
+        or event.name in rules.hearing
+        or now >= state.next_due
+    ):
+        candidates = begun or []
+        if event.name in rules.hearing:
+            candidates += hear(state, event, rules, at, now, late=late)
+        if found:
+            candidates += _entering(event, found, now)
+        _conclude(state, rules, now, out, candidates)
     else:
-        state.wake_at = wake_at
+        state.wake_at = min(wake_at, state.next_due)
 
 
 def apply_delivery(
@@ -89,7 +101,7 @@ def apply_delivery(
         raise ValueError(OTHER_PERSON)
     if not 0 <= now < INSTANT_MAX:
         raise Malformed("bad_time", "an instant outside 1970 to 2100")
-    now = _advance(state, rules, now)
+    now, begun = _advance(state, rules, now)
     sending, key = state.sending, fingerprint(delivery.send_id)
     for sent in sending.sends if sending is not None else ():
         if sent.key == key and not sent.accepted:
@@ -104,24 +116,25 @@ def apply_delivery(
                 release(state, sending, rules, now)
             state.changed = True
             break
-    _conclude(state, rules, now, out, None)
+    _conclude(state, rules, now, out, begun)
 
 
 def wake(state: PersonState, rules: Rules, now: Micros, out: Outputs) -> None:
     """Time passed: decide what is due and hand out a profile that was put off."""
-    _conclude(state, rules, _advance(state, rules, now), out, None)
+    now, begun = _advance(state, rules, now)
+    _conclude(state, rules, now, out, begun)
 
 
-def _advance(state: PersonState, rules: Rules, now: Micros) -> Micros:
+def _advance(
+    state: PersonState, rules: Rules, now: Micros
+) -> tuple[Micros, list[Candidate] | None]:
     now = max(now, state.now)
     state.now = now
-    if state.revision != rules.revision:
-        _adopt(state, rules)
-    return now
+    return now, _adopt(state, rules, now) if state.revision != rules.revision else None
 
 
-def _adopt(state: PersonState, rules: Rules) -> None:
-    """Go over to another revision of the definitions.
+def _adopt(state: PersonState, rules: Rules, now: Micros) -> list[Candidate]:
+    """Go over to another revision of the definitions; gives whoever comes in by that alone.
 
     Tags that are gone, or aggregate something else now, take their data with them.
     """
@@ -129,6 +142,7 @@ def _adopt(state: PersonState, rules: Rules) -> None:
     state.revision = rules.revision
     state.seen_until = 0
     state.changed = True
+    return adopt(state, rules, now)
 
 
 def _entering(event: Event, rules: tuple[Rule, ...], now: Micros) -> list[Candidate]:
@@ -152,6 +166,8 @@ def _conclude(
     out: Outputs,
     candidates: list[Candidate] | None,
 ) -> None:
+    if now >= state.next_due:
+        candidates = (candidates or []) + look(state, rules, now)
     sending = state.sending
     if sending is not None and sending.pending:
         candidates = take_due(state, rules, now, out) + (candidates or [])
@@ -167,4 +183,6 @@ def _conclude(
     if sending is not None and sending.pending:
         due = min(one.due_at for one in sending.pending)
         wake_at = due if wake_at is None else min(wake_at, due)
+    if state.next_due < NEVER:
+        wake_at = state.next_due if wake_at is None else min(wake_at, state.next_due)
     state.wake_at = wake_at

@@ -12,7 +12,8 @@ from typing import Any
 
 import msgspec
 
-from services.contracts.definitions import Condition, Tag
+from services.contracts.conditions import Condition
+from services.contracts.definitions import Tag
 from services.contracts.time import Micros
 from services.triggers.engine.conditions import ReadTag, Writer
 from services.triggers.engine.limits import NUMBER_ABS_MAX, TEXT_BYTES_MAX

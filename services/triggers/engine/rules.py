@@ -1,18 +1,23 @@
 """Definitions compiled once for a revision: what an event of each name has to touch."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
-from services.contracts.definitions import Bundle, Condition, Send, Tag, Trigger
+from services.contracts.conditions import Condition
+from services.contracts.definitions import Bundle, Send, Tag, Trigger
+from services.contracts.entries import Entry
 from services.contracts.errors import DefinitionError
 from services.contracts.time import Micros, parse_duration
 from services.triggers.engine import tags as rolling
 from services.triggers.engine.caps import Cap, compile_cap
 from services.triggers.engine.check import check
 from services.triggers.engine.conditions import ReadTag, Test, compile_test
+from services.triggers.engine.fingerprint import fingerprint_parts
+from services.triggers.engine.inactivity import InactivitySensor
 from services.triggers.engine.reactions import Listening, React, compile_reaction
+from services.triggers.engine.sensors import Make, Making, Sensor
 from services.triggers.engine.sketches import distinct, top_k
 from services.triggers.engine.state import TagData, Tags
 from services.triggers.engine.tags import Read, Rolling, tag_key
@@ -53,6 +58,9 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     read_tag: dict[str, ReadTag]
     tags_empty: dict[str, Any]
     triggers: dict[str, Rule]
+    sensors: dict[int, tuple[Rule, Sensor]]
+    hearing: dict[str, tuple[int, ...]]
+    for_everyone: tuple[int, ...]
     statuses: dict[str, str]
     caps: tuple[Cap, ...]
 
@@ -116,6 +124,46 @@ def _compile_reactions(
     }
 
 
+_SENSORS: Final[dict[str, Make]] = {
+    "inactivity": InactivitySensor,
+}
+"""How the entries that no single event decides are compiled; `check` knows the same."""
+
+
+def entry_kind(entry: Entry) -> str | None:
+    """The name of the field that a checked entry gives, None for plain events."""
+    return next((name for name in _SENSORS if getattr(entry, name) is not None), None)
+
+
+def _compile_sensors(
+    rules: Sequence[Rule],
+    tags: Sequence[Listening],
+    readers: dict[str, ReadTag],
+    calendar: Calendar,
+) -> dict[int, tuple[Rule, Sensor]]:
+    tag_events = {one.tag.id: frozenset(one.tag.events) for one in tags}
+    sensors: dict[int, tuple[Rule, Sensor]] = {}
+    for rule in rules:
+        trigger = rule.trigger
+        kind = entry_kind(trigger.entry)
+        if kind is not None:
+            # Change what it waits for, and what it remembers of a person goes.
+            text = msgspec.json.encode(trigger.entry).decode()
+            making = Making(
+                trigger=trigger, read_tag=readers, tag_events=tag_events, calendar=calendar
+            )
+            sensors[fingerprint_parts(["entry", trigger.id, text])] = rule, _SENSORS[kind](making)
+    return sensors
+
+
+def _hearing(sensors: dict[int, tuple[Rule, Sensor]]) -> dict[str, tuple[int, ...]]:
+    hearing: dict[str, tuple[int, ...]] = {}
+    for key, (_, sensor) in sensors.items():
+        for name in sensor.hears:
+            hearing[name] = (*hearing.get(name, ()), key)
+    return hearing
+
+
 def compile_rules(bundle: Bundle, *, workspace: str = "default") -> Rules:
     """Compile the definitions of one revision. `workspace` goes into run and send ids.
 
@@ -139,6 +187,7 @@ def compile_rules(bundle: Bundle, *, workspace: str = "default") -> Rules:
         for trigger in sorted(bundle.triggers, key=lambda one: one.id)
         if trigger.status in DECIDED_STATUSES
     ]
+    sensors = _compile_sensors(rules, tags, readers, calendar)
     return Rules(
         revision=bundle.revision,
         workspace=workspace,
@@ -160,6 +209,9 @@ def compile_rules(bundle: Bundle, *, workspace: str = "default") -> Rules:
         read_tag=readers,
         tags_empty={one.tag.id: one.rolling.empty for one in tags},
         triggers={rule.trigger.id: rule for rule in rules},
+        sensors=sensors,
+        hearing=_hearing(sensors),
+        for_everyone=tuple(key for key, (_, one) in sensors.items() if one.for_everyone),
         statuses={trigger.id: trigger.status for trigger in bundle.triggers},
         caps=caps,
     )

@@ -10,6 +10,7 @@ import msgspec
 
 from services.contracts.errors import Malformed
 from services.contracts.time import Micros
+from services.triggers.engine.limits import NEVER
 
 STATE_VERSION: Final = 1
 _WAKE_BYTES: Final = 8
@@ -25,6 +26,10 @@ running aggregate of the values, and before `leaves_at` no bucket leaves the win
 
 Tags = dict[int, TagData]
 """Tag data under the fingerprints of their definitions."""
+
+
+Slot = list[Any]
+"""What one sensor remembers of a person; see `sensors`."""
 
 
 class Sent(msgspec.Struct, array_like=True, gc=False):
@@ -79,7 +84,8 @@ class PersonState(msgspec.Struct, array_like=True, gc=False):
 
     `applied` is the last position of `events` folded into it, `offset << 16 | index`.
     `wake_at` is the earliest instant at which the person needs attention without an event.
-    `traits` is replaced, never changed: what was handed out keeps its own.
+    `traits` is replaced, never changed: what was handed out keeps its own. `slots` are under
+    the fingerprints of their entries, `next_due` is the earliest instant of theirs.
     Fields are only ever added at the end, with a default: old bytes stay readable.
     """
 
@@ -104,6 +110,8 @@ class PersonState(msgspec.Struct, array_like=True, gc=False):
     seen_until: Micros = 0
     tags: Tags = {}
     sending: Sending | None = None
+    slots: dict[int, Slot] = {}
+    next_due: Micros = NEVER
 
 
 _encode: Final = msgspec.msgpack.Encoder().encode

@@ -7,7 +7,7 @@ depends on the log and the stored states alone, not on where batches begin and e
 
 import traceback
 from collections.abc import Generator, Sequence
-from typing import Any, Final
+from typing import Any
 
 from services.contracts.codec import decode_delivery, decode_marker, decode_tick
 from services.contracts.errors import Malformed
@@ -32,6 +32,7 @@ from services.triggers.worker.reading import (
     PACK_INDEX_MAX,
     PartitionMeta,
     Record,
+    check_person,
     decode_meta,
     kind_of,
     position_of,
@@ -41,17 +42,18 @@ from services.triggers.worker.reading import (
 )
 from services.triggers.worker.refold import happenings, refold
 from services.triggers.worker.timers import Timers
-from services.triggers.worker.values import Answer, Flush, InForce, NeedRules, Pause, Unavailable
-
-FLUSH_PEOPLE_MAX: Final = 5_000
-"""A flush holds no more people than this: bounds memory and how long the loop is kept."""
-FLUSH_DECISIONS_MAX: Final = 20_000
-"""The same bound for what comes out: one event can be decided by many triggers."""
-FLUSH_EVENTS_MAX: Final = 40_000
-"""And comes after so many events: a batch of packs would else be written seconds later."""
-STRETCH_EVENTS_MAX: Final = 1_000
-"""Events folded before the loop may turn: a batch of packs can hold a hundred thousand, and a
-member that is silent for so long loses its partitions. A pack is folded whole."""
+from services.triggers.worker.values import (
+    FLUSH_DECISIONS_MAX,
+    FLUSH_EVENTS_MAX,
+    FLUSH_PEOPLE_MAX,
+    STRETCH_EVENTS_MAX,
+    Answer,
+    Flush,
+    InForce,
+    NeedRules,
+    Pause,
+    Unavailable,
+)
 
 Steps = Generator[Flush | NeedRules | Pause, Answer | None, None]
 
@@ -142,14 +144,8 @@ class PartitionFold:
                 kind = kind_of(record.headers) if record.headers else KIND_EVENT
                 if kind == KIND_EVENT:
                     event = read_event(record, replay=replay)
-                    self._apply(
-                        decide,
-                        event,
-                        event.received_at,
-                        position_of(record),
-                        record,
-                        None,
-                    )
+                    at = event.received_at
+                    self._apply(decide, event, at, position_of(record), record, None)
                 elif kind == KIND_PACK:
                     events = read_pack(record)
                     left -= len(events)
@@ -246,15 +242,8 @@ class PartitionFold:
         """
         state = self.states.get(person) if person != META_KEY else None
         if index is None or state is None:
-            try:
-                name = person.encode()
-            except UnicodeEncodeError as error:
-                raise Malformed("bad_person", "the person's id is not Unicode text") from error
-            if index is None and key != name:
-                raise Malformed("wrong_key", "the record's key is not the person's id")
+            name = check_person(person, (key or b"") if index is None else None)
             if state is None:
-                if not person or person.startswith("\x00"):
-                    raise Malformed("bad_person", "the person's id is empty or reserved")
                 if partition_of(name, self._partitions) != self._partition:
                     raise Malformed("wrong_partition", "the person belongs to another partition")
                 state = self._engine.new_state(person)
@@ -264,14 +253,8 @@ class PartitionFold:
 
     def _delivery(self, record: Record) -> None:
         delivery = decode_delivery(value_of(record))
-        self._apply(
-            self._engine.apply_delivery,
-            delivery,
-            delivery.received_at,
-            position_of(record),
-            record,
-            None,
-        )
+        act, at = self._engine.apply_delivery, delivery.received_at
+        self._apply(act, delivery, at, position_of(record), record, None)
 
     # Time and rules.
 

@@ -101,6 +101,23 @@ def read_pack(record: Record) -> list[Event]:
     return events
 
 
+def check_person(person: str, key: bytes | None) -> bytes:
+    """A person's id as bytes. `key` is the record's, None for what stands in a pack.
+
+    Raises:
+        Malformed: it can be no one's id, or the record stands under another key.
+    """
+    try:
+        name = person.encode()
+    except UnicodeEncodeError as error:
+        raise Malformed("bad_person", "the person's id is not Unicode text") from error
+    if key is not None and key != name:
+        raise Malformed("wrong_key", "the record's key is not the person's id")
+    if not person or person.startswith("\x00"):
+        raise Malformed("bad_person", "the person's id is empty or reserved")
+    return name
+
+
 def value_of(record: Record) -> bytes:
     """The record's value.
 

@@ -2,9 +2,19 @@
 
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from services.contracts.time import Micros
+
+FLUSH_PEOPLE_MAX: Final = 5_000
+"""A flush holds no more people than this: bounds memory and how long the loop is kept."""
+FLUSH_DECISIONS_MAX: Final = 20_000
+"""The same bound for what comes out: one event can be decided by many triggers."""
+FLUSH_EVENTS_MAX: Final = 40_000
+"""And comes after so many events: a batch of packs would else be written seconds later."""
+STRETCH_EVENTS_MAX: Final = 1_000
+"""Events folded before the loop may turn: a batch of packs can hold a hundred thousand, and a
+member that is silent for so long loses its partitions. A pack is folded whole."""
 
 Records = list[tuple[bytes | None, bytes]]
 """(key, value) pairs."""

@@ -1,0 +1,44 @@
+"""Nobody heard of them for a time: `entry.inactivity`."""
+
+from services.contracts.event import Event
+from services.contracts.time import Micros, parse_duration
+from services.triggers.engine.limits import NEVER
+from services.triggers.engine.sensors import DUE, Entered, Making, Sensed
+from services.triggers.engine.state import PersonState, Slot
+
+_LAST = 1
+
+
+class InactivitySensor:
+    """Slot: `[due, last]`. Activity moves `last` alone; the look finds it and puts itself off."""
+
+    for_everyone = False
+
+    def __init__(self, making: Making) -> None:
+        entry = making.trigger.entry.inactivity
+        assert entry is not None
+        self.hears = frozenset(entry.events)
+        self._lasts = parse_duration(entry.lasts)
+
+    def hear(
+        self, slot: Slot | None, state: PersonState, event: Event, at: Micros, *, late: bool
+    ) -> Sensed:
+        """Remember it; being late makes it no less a sign of life."""
+        if slot is None:
+            return [at + self._lasts, at], ()
+        if at > slot[_LAST]:
+            slot[_LAST] = at
+            if slot[DUE] == NEVER:
+                slot[DUE] = at + self._lasts
+        return slot, ()
+
+    def look(self, slot: Slot | None, state: PersonState, now: Micros) -> Sensed:
+        """They come in once, and again only after another sign of life."""
+        assert slot is not None
+        due = slot[_LAST] + self._lasts
+        if now < due:
+            slot[DUE] = due
+            return slot, ()
+        slot[DUE] = NEVER
+        entered = Entered(event_id=f"inactivity@{due}", properties={}, origin_received_at=now)
+        return slot, (entered,)

@@ -1,0 +1,77 @@
+"""Sensors at work on one person: events reach those that listen, instants those that wait."""
+
+from collections.abc import Sequence
+
+from services.contracts.event import Event
+from services.contracts.time import Micros
+from services.triggers.engine.candidates import Candidate
+from services.triggers.engine.limits import NEVER
+from services.triggers.engine.rules import Rule, Rules
+from services.triggers.engine.sensors import DUE, Entered, Sensed
+from services.triggers.engine.state import PersonState
+
+
+def hear(
+    state: PersonState, event: Event, rules: Rules, at: Micros, now: Micros, *, late: bool
+) -> list[Candidate]:
+    """Tell an event to the sensors that listen to it; those who came in by it."""
+    candidates: list[Candidate] = []
+    for key in rules.hearing.get(event.name, ()):
+        rule, sensor = rules.sensors[key]
+        sensed = sensor.hear(state.slots.get(key), state, event, at, late=late)
+        candidates += _taken_up(state, key, rule, sensed, now)
+    return candidates
+
+
+def look(state: PersonState, rules: Rules, now: Micros) -> list[Candidate]:
+    """Let every sensor look whose instant has come."""
+    candidates: list[Candidate] = []
+    while state.next_due <= now:
+        # In the order of the instants: what comes first can change what another finds.
+        key = min(state.slots, key=lambda one: (state.slots[one][DUE], one))
+        rule, sensor = rules.sensors[key]
+        sensed = sensor.look(state.slots[key], state, now)
+        candidates += _taken_up(state, key, rule, sensed, now)
+    return candidates
+
+
+def adopt(state: PersonState, rules: Rules, now: Micros) -> list[Candidate]:
+    """Other rules are in force: slots of entries that are gone go, those of all people begin."""
+    state.slots = {key: slot for key, slot in state.slots.items() if key in rules.sensors}
+    state.next_due = _next_due(state)
+    candidates: list[Candidate] = []
+    for key in rules.for_everyone:
+        if key not in state.slots:
+            rule, sensor = rules.sensors[key]
+            candidates += _taken_up(state, key, rule, sensor.look(None, state, now), now)
+    return candidates
+
+
+def _taken_up(
+    state: PersonState, key: int, rule: Rule, sensed: Sensed, now: Micros
+) -> list[Candidate]:
+    slot, entered = sensed
+    if slot is None:
+        state.slots.pop(key, None)
+    else:
+        state.slots[key] = slot
+    state.next_due = _next_due(state)
+    return _candidates(rule, entered, now)
+
+
+def _next_due(state: PersonState) -> Micros:
+    return min((slot[DUE] for slot in state.slots.values()), default=NEVER)
+
+
+def _candidates(rule: Rule, entered: Sequence[Entered], now: Micros) -> list[Candidate]:
+    return [
+        Candidate(
+            rule=rule,
+            event_id=one.event_id,
+            properties=one.properties,
+            origin_received_at=one.origin_received_at,
+            entered_at=now,
+            deadline=now + rule.send_within,
+        )
+        for one in entered
+    ]

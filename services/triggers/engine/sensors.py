@@ -1,0 +1,67 @@
+"""Entries that no single event decides: what they remember of a person, when they look again.
+
+A sensor is the compiled entry of one trigger. What it remembers of one person is a slot: a
+flat list that begins with the instant at which it has to look again, `NEVER` where it waits
+for nothing. The instant may be too early, never too late: looking then puts it off.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, Protocol
+
+import msgspec
+
+from services.contracts.definitions import Trigger
+from services.contracts.event import Event
+from services.contracts.time import Micros
+from services.triggers.engine.conditions import ReadTag
+from services.triggers.engine.state import PersonState, Slot
+from services.triggers.engine.windows import Calendar
+
+DUE: Final = 0
+"""Index of the instant in a slot."""
+
+
+class Entered(msgspec.Struct, frozen=True, kw_only=True, eq=False):
+    """A person came in: the event that stands for it, or `<kind>@<instant>` without one."""
+
+    event_id: str
+    properties: dict[str, Any]
+    origin_received_at: Micros
+
+
+Sensed = tuple[Slot | None, Sequence[Entered]]
+"""The slot as it is now (None: nothing to remember) and who came in by it."""
+
+
+class Sensor(Protocol):
+    """One compiled entry. Pure: all it knows of a person is the slot and the state."""
+
+    @property
+    def hears(self) -> frozenset[str]:
+        """Names of the events that concern it."""
+
+    @property
+    def for_everyone(self) -> bool:
+        """Whether it also concerns people to whom nothing happens."""
+
+    def hear(
+        self, slot: Slot | None, state: PersonState, event: Event, at: Micros, *, late: bool
+    ) -> Sensed:
+        """An event of these names; tags hold it already. A late one lets nobody in."""
+
+    def look(self, slot: Slot | None, state: PersonState, now: Micros) -> Sensed:
+        """The instant of the slot has come, or `for_everyone` and there is no slot yet."""
+
+
+class Making(msgspec.Struct, frozen=True, kw_only=True, eq=False):
+    """What a sensor is made from."""
+
+    trigger: Trigger
+    read_tag: Mapping[str, ReadTag]
+    tag_events: Mapping[str, frozenset[str]]
+    """The events that each tag takes in."""
+    calendar: Calendar
+    """The workspace's."""
+
+
+Make = Callable[[Making], Sensor]

@@ -42,7 +42,9 @@ T = TypeVar("T")
 _FLOAT_EXACT_MAX: Final = 2**53
 
 # msgpack and the engine's arithmetic hold 64 bits; JSON has no limit.
-_Int64 = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
+_INT_MIN: Final = -(2**63)
+_INT_MAX: Final = 2**63 - 1
+_Int64 = Annotated[int, Meta(ge=_INT_MIN, le=_INT_MAX)]
 _SCALAR: Any = None | bool | _Int64 | float | str
 
 
@@ -54,8 +56,11 @@ def _value_type(depth: int) -> Any:
     return value
 
 
+_WRITTEN_OUT: Final = 7
+"""Levels for which that is done: each doubles what the decoder is built of. What lies deeper
+is rare, and is decoded again and walked."""
 # The message is the first level, an object field the second.
-_Object: Any = GenericAlias(dict, (str, _value_type(EVENT_DEPTH_MAX - 2))) | None
+_Object: Any = GenericAlias(dict, (str, _value_type(_WRITTEN_OUT - 2))) | None
 # Ids become text, so that a number of any length does; a label is kept as it came.
 _Text = str | int | float | None
 _Label = str | _Int64 | float | None
@@ -79,8 +84,18 @@ class _Message(msgspec.Struct, kw_only=True, gc=False, rename="camel"):
     sent_at: _Text = None
 
 
+class _DeepMessage(_Message, kw_only=True, gc=False, rename="camel"):
+    """Of any depth: for a value that was walked before."""
+
+    properties: dict[str, Any] | None = None
+    traits: dict[str, Any] | None = None
+    context: dict[str, Any] | None = None
+
+
 _message_decoder: Final = msgspec.json.Decoder(_Message)
+_deep_message_decoder: Final = msgspec.json.Decoder(_DeepMessage)
 _object_decoder: Final[msgspec.json.Decoder[Any]] = msgspec.json.Decoder(_Object)
+_deep_object_decoder: Final[msgspec.json.Decoder[Any]] = msgspec.json.Decoder(dict[str, Any] | None)
 _skim: Final = msgspec.json.Decoder(msgspec.Raw).decode
 _TOO_DEEP_MARK: Final = "Expected `bool | int | float | str | null`, got"
 _RANGE_MARKS: Final = ("out of range", "Expected `int` <=", "Expected `int` >=")
@@ -107,7 +122,7 @@ def parse_message(
     body = raw if isinstance(raw, bytes) else bytes(raw)
     if len(body) > EVENT_BYTES_MAX:
         raise Malformed("event_too_large", f"an event has at most {EVENT_BYTES_MAX} bytes")
-    message = _decoded(body, _message_decoder)
+    message = _decoded(body, _message_decoder, _deep_message_decoder)
     if _NUL_ESCAPE in body and _holds_nul(message):
         raise _nul()
 
@@ -169,21 +184,55 @@ def parse_context(raw: bytes | msgspec.Raw) -> dict[str, Any]:
         Malformed: with the same codes as a message's own context.
     """
     body = raw if isinstance(raw, bytes) else bytes(raw)
-    context: dict[str, Any] = _decoded(body, _object_decoder) or {}
+    context: dict[str, Any] = _decoded(body, _object_decoder, _deep_object_decoder) or {}
     if _NUL_ESCAPE in body and _holds_nul(context):
         raise _nul()
     return context
 
 
-def _decoded(body: bytes, decoder: msgspec.json.Decoder[T]) -> T:
+def _decoded(body: bytes, decoder: msgspec.json.Decoder[T], deep: msgspec.json.Decoder[Any]) -> T:
     try:
         return decoder.decode(body)
+    except msgspec.ValidationError as error:
+        if not str(error).startswith(_TOO_DEEP_MARK):
+            raise _refusal(body, str(error)) from error
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise _not_json() from error
+    except RecursionError as error:
+        raise _too_deep() from error
+    value: T = _decoded_deep(body, deep)
+    return value
+
+
+def _decoded_deep(body: bytes, decoder: msgspec.json.Decoder[Any]) -> Any:
+    try:
+        value = decoder.decode(body)
     except msgspec.ValidationError as error:
         raise _refusal(body, str(error)) from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise _not_json() from error
     except RecursionError as error:
         raise _too_deep() from error
+    objects = (
+        (value.properties, value.traits, value.context)
+        if isinstance(value, _DeepMessage)
+        else (value,)
+    )
+    for one in objects:
+        # The message is the first level.
+        _walk(one, EVENT_DEPTH_MAX - 1)
+    return value
+
+
+def _walk(value: Any, levels: int) -> None:
+    """Refuse what nests deeper, and integers that 64 bits do not hold."""
+    if isinstance(value, dict | list):
+        if levels == 0:
+            raise _too_deep()
+        for part in value.values() if isinstance(value, dict) else value:
+            _walk(part, levels - 1)
+    elif isinstance(value, int) and not _INT_MIN <= value <= _INT_MAX:
+        raise _out_of_range()
 
 
 def _refusal(body: bytes, problem: str) -> Malformed:
@@ -195,11 +244,13 @@ def _refusal(body: bytes, problem: str) -> Malformed:
     except RecursionError:
         return _too_deep()
     if any(mark in problem for mark in _RANGE_MARKS):
-        return Malformed("number_out_of_range", "numbers are 64-bit integers or finite doubles")
-    if problem.startswith(_TOO_DEEP_MARK):
-        return _too_deep()
+        return _out_of_range()
     # The decoder names types and its own field names, never a value or a key of the input.
     return Malformed("bad_field", problem)
+
+
+def _out_of_range() -> Malformed:
+    return Malformed("number_out_of_range", "numbers are 64-bit integers or finite doubles")
 
 
 def _not_json() -> Malformed:

@@ -152,8 +152,27 @@ def test_depth_is_allowed_up_to_the_limit_and_no_further() -> None:
         properties = b'{"a":' * levels + b"1" + b"}" * levels
         return b'{"type":"track","event":"x","userId":"u","properties":%s}' % properties
 
-    parse(nested(EVENT_DEPTH_MAX - 1))
+    for levels in range(1, EVENT_DEPTH_MAX):
+        found: Any = parse(nested(levels)).properties
+        for _ in range(levels):
+            found = found["a"]
+        assert found == 1
     assert refusal(nested(EVENT_DEPTH_MAX)) == "too_deep"
+
+
+@pytest.mark.parametrize("levels", range(EVENT_DEPTH_MAX - 2))
+def test_no_depth_hides_a_number_that_nothing_can_hold(levels: int) -> None:
+    deep = b'{"a":[' * (levels // 2) + b"%s" + b"]}" * (levels // 2)
+    text = b'{"type":"track","event":"x","userId":"u","traits":{"t":%s}}' % deep
+    parse(text % b"9223372036854775807")
+    assert refusal(text % b"9223372036854775808") == "number_out_of_range"
+    assert refusal(text % b"1e999") == "number_out_of_range"
+
+
+def test_a_field_that_nobody_reads_may_be_deeper() -> None:
+    unread = b'{"x":' * 40 + b"1" + b"}" * 40
+    known = b'{"a":' * 10 + b"1" + b"}" * 10
+    parse(b'{"type":"track","event":"x","userId":"u","properties":%s,"other":%s}' % (known, unread))
 
 
 def test_whatever_is_accepted_can_be_packed_and_comes_back_the_same() -> None:

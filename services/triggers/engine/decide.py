@@ -22,7 +22,9 @@ from services.triggers.engine.state import PersonState
 OTHER_PERSON = "a state was given a record of another person"
 
 
-def decide(state: PersonState, event: Event, rules: Rules, now: Micros, out: Outputs) -> None:
+def decide(  # noqa: C901  (hot: written out)
+    state: PersonState, event: Event, rules: Rules, now: Micros, out: Outputs
+) -> None:
     """Fold one event: deduplicate, update tags, decide what is due and what it triggers.
 
     `now` is the time of the record in the log; the person's own time never goes back.
@@ -68,13 +70,15 @@ def decide(state: PersonState, event: Event, rules: Rules, now: Micros, out: Out
     react = rules.reactions.get(event.name)
     found = react and react(event.properties, state.traits, state.tags, at, now, late, out)
     wake_at = state.emitted_at + SNAPSHOT_EVERY
+    if wake_at > state.next_due:
+        wake_at = state.next_due
+    sending = state.sending
     if (
         found
         or begun
         or now >= wake_at
-        or state.sending is not None
+        or (sending is not None and sending.pending)
         or event.name in rules.hearing
-        or now >= state.next_due
     ):
         candidates = begun or []
         if event.name in rules.hearing:
@@ -83,7 +87,7 @@ def decide(state: PersonState, event: Event, rules: Rules, now: Micros, out: Out
             candidates += _entering(event, found, now)
         _conclude(state, rules, now, out, candidates)
     else:
-        state.wake_at = min(wake_at, state.next_due)
+        state.wake_at = wake_at
 
 
 def apply_delivery(

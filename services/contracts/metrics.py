@@ -64,6 +64,14 @@ EVENTS: Final = Metric(
     labels=("outcome",),
     meaning="Events folded: applied, duplicate, late, clamped, replayed, or dead_letter.",
 )
+VALUES_SKIPPED: Final = Metric(
+    name="cuestream_values_skipped_total",
+    kind="counter",
+    unit="values",
+    service="triggers",
+    labels=("kind",),
+    meaning="Values of events that fit no profile, by kind: tag_value or trait. They are left out.",
+)
 DECISIONS: Final = Metric(
     name="cuestream_decisions_total",
     kind="counter",
@@ -183,7 +191,8 @@ DEAD_LETTERS: Final = Metric(
 )
 
 METRICS: Final = (
-    INGEST_EVENTS, INGEST_REQUESTS, INGEST_SECONDS, INGEST_PENDING, EVENTS, DECISIONS,
+    INGEST_EVENTS, INGEST_REQUESTS, INGEST_SECONDS, INGEST_PENDING, EVENTS, VALUES_SKIPPED,
+    DECISIONS,
     CAP_SUPPRESSIONS, DECISION_SECONDS, INGEST_TO_COMMAND_SECONDS, CONSUMER_LAG, TIMERS,
     STATE_PERSONS, DEFINITIONS_REVISION, OUTBOX_PENDING, PROFILE_UPSERTS, LEDGER, ATTEMPTS,
     RETRIES, SEND_SECONDS, DEAD_LETTERS,

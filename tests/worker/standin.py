@@ -50,6 +50,7 @@ class StandInOutputs:
         self.decisions: list[Decision] = []
         self.profiles: list[Profile] = []
         self.counts: dict[str, int] = {"applied": 0}
+        self.skipped: dict[str, int] = {}
 
 
 def compile_rules(bundle: Bundle) -> StandInRules:

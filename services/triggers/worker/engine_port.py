@@ -32,6 +32,7 @@ class Outputs(Protocol):
     decisions: list[Decision]
     profiles: list[Profile]
     counts: dict[str, int]
+    skipped: dict[str, int]
 
 
 Act = Callable[[Any, Any, Any, Micros, Any], None]

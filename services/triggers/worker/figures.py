@@ -14,6 +14,7 @@ from services.contracts.metrics import (
     INGEST_TO_COMMAND_SECONDS,
     STATE_PERSONS,
     TIMERS,
+    VALUES_SKIPPED,
 )
 from services.contracts.time import SECOND, Micros
 from services.runtime.metrics import Metrics
@@ -29,6 +30,7 @@ class Figures:
 
     def __init__(self, metrics: Metrics, *, topic: str, wall: bool) -> None:
         self._events = metrics.counter(EVENTS)
+        self._skipped = metrics.counter(VALUES_SKIPPED)
         self._decisions = metrics.counter(DECISIONS)
         self._capped = metrics.counter(CAP_SUPPRESSIONS)
         self._letters = metrics.counter(DEAD_LETTERS)
@@ -52,6 +54,8 @@ class Figures:
         """A flush is durable, `seconds` after its batch was taken up."""
         for outcome, count in flush.events.items():
             self._events.labels(outcome).inc(count)
+        for kind, count in flush.skipped.items():
+            self._skipped.labels(kind).inc(count)
         for decided, count in flush.decided.items():
             self._decisions.labels(decided).inc(count)
         for policy, count in flush.capped.items():

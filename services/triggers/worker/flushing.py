@@ -79,6 +79,7 @@ class FlushBuilder:
             last=last,
             origins=origins,
             events=events,
+            skipped={kind: count for kind, count in out.skipped.items() if count},
             lettered=codes,
         )
         self.meta_changed = False

@@ -39,6 +39,8 @@ class Flush:
     """`origin_received_at` of each command."""
     events: dict[str, int]
     """Events by outcome."""
+    skipped: dict[str, int]
+    """Values that fitted no profile, by kind."""
     decided: dict[str, int] = field(default_factory=dict)
     capped: dict[str, int] = field(default_factory=dict)
     lettered: "Counter[str]" = field(default_factory=Counter)

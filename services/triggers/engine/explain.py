@@ -1,0 +1,157 @@
+"""Why a person did or did not get a trigger: from the records, then from what is stored.
+
+What was decided is told from the decision records alone. Where nothing was decided, the entry
+is evaluated again on the events given and the profile as it is stored, clause by clause. Same
+arguments, same explanation.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Final
+
+import msgspec
+
+from services.contracts.decision import Decision, Outcome
+from services.contracts.event import Event
+from services.contracts.time import Micros
+from services.triggers.engine.explain_entry import Finding, of_audience, of_events, of_values
+from services.triggers.engine.explain_texts import decision_text, instant
+from services.triggers.engine.limits import NEVER
+from services.triggers.engine.rules import Rule, Rules, entry_kind
+from services.triggers.engine.sensors import DUE
+from services.triggers.engine.state import PersonState, decode_state, encode_state
+
+DECISIONS_TOLD_MAX: Final = 20
+"""The newest; how many there are is always told."""
+
+
+class Explanation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The answer for one person and one trigger, the profile being that of `as_of`.
+
+    `verdict`: the outcome of the newest decision, else `put_off`, `waiting`,
+    `entry_not_matched`, `no_event` (none given concerns the entry), `no_record` (the entry
+    matches now and yet nothing was decided) or `not_decided` (the trigger is not in force).
+    """
+
+    person: str
+    trigger: str
+    as_of: Micros
+    revision: int
+    verdict: str
+    sentence: str
+    decisions: int = 0
+    findings: tuple[Finding, ...] = ()
+
+
+def explain(
+    state: PersonState,
+    trigger_id: str,
+    rules: Rules,
+    decisions: Iterable[Decision],
+    now: Micros,
+    events: Sequence[Event] = (),
+) -> Explanation:
+    """Say why this person did or did not get a trigger, as far as `now`.
+
+    `decisions` may be those of any person and trigger, in the order of their log; `events`
+    are the person's last, oldest first. Nothing given is changed.
+    """
+    # Reading a tag lets go of what has left its window: a copy does.
+    state = decode_state(encode_state(state))
+    now = max(now, state.now)
+    recorded = _recorded(state.person, trigger_id, decisions)
+    findings = [_of_decision(one) for one in recorded[-DECISIONS_TOLD_MAX:]]
+    rule = rules.triggers.get(trigger_id)
+    if rule is None:
+        status = rules.statuses.get(trigger_id, "unknown")
+        told = "there is no such trigger" if status == "unknown" else f"the trigger is {status}"
+        verdict, sentence = "not_decided", f"{told}: it decides nothing"
+        findings.append(Finding(kind="status", sentence=sentence, details={"status": status}))
+    else:
+        waiting = [*_put_off(state, trigger_id), *_waiting(state, rule, rules)]
+        entry = [*of_events(state, rule, rules, events, now), *of_values(state, rule, rules, now)]
+        audience = of_audience(state, rule, rules, now)
+        findings += [*waiting, *([] if recorded else entry), *audience]
+        verdict, sentence = _verdict(recorded, waiting, entry)
+    return Explanation(
+        person=state.person,
+        trigger=trigger_id,
+        as_of=now,
+        revision=rules.revision,
+        verdict=verdict,
+        sentence=f"{trigger_id} for {state.person}: {sentence}",
+        decisions=len(recorded),
+        findings=tuple(findings),
+    )
+
+
+def _recorded(person: str, trigger_id: str, decisions: Iterable[Decision]) -> list[Decision]:
+    """The records that concern them, once each: a restart writes some again, the same."""
+    found: dict[bytes, Decision] = {}
+    for one in decisions:
+        if one.person == person and one.trigger == trigger_id:
+            found.setdefault(msgspec.json.encode(one), one)
+    return sorted(found.values(), key=lambda one: one.now)
+
+
+def _of_decision(one: Decision) -> Finding:
+    return Finding(
+        kind="decision",
+        sentence=decision_text(one),
+        at=one.now,
+        event_id=one.event_id,
+        outcome=str(one.outcome),
+        holds=one.outcome is Outcome.SENT,
+        details=one.details,
+    )
+
+
+def _verdict(
+    recorded: list[Decision], waiting: list[Finding], entry: list[Finding]
+) -> tuple[str, str]:
+    put_off = next((one for one in waiting if one.kind == "put_off"), None)
+    if put_off is not None:
+        return "put_off", put_off.sentence
+    if recorded:
+        return str(recorded[-1].outcome), decision_text(recorded[-1])
+    awaited = next((one for one in waiting if one.at is not None), None)
+    if awaited is not None:
+        return "waiting", awaited.sentence
+    failed = next((one for one in entry if one.holds is False), None)
+    if failed is not None:
+        return "entry_not_matched", failed.sentence
+    if any(one.holds for one in entry):
+        return "no_record", "the entry matches as things stand now, and nothing is recorded of it"
+    return "no_event", entry[0].sentence if entry else "nothing given concerns its entry"
+
+
+def _put_off(state: PersonState, trigger_id: str) -> Iterator[Finding]:
+    for one in state.sending.pending if state.sending is not None else ():
+        if one.trigger == trigger_id:
+            yield Finding(
+                kind="put_off",
+                sentence=f"put off: decided again at {instant(one.due_at)}, dropped from "
+                f"{instant(one.expires_at)} on",
+                at=one.due_at,
+                event_id=one.event_id,
+                details={"entered_at": one.entered_at, "expires_at": one.expires_at},
+            )
+
+
+def _waiting(state: PersonState, rule: Rule, rules: Rules) -> Iterator[Finding]:
+    kind = entry_kind(rule.trigger.entry)
+    if kind is None:
+        return
+    details = {kind: msgspec.to_builtins(getattr(rule.trigger.entry, kind))}
+    for key, (other, _) in rules.sensors.items():
+        if other.trigger.id != rule.trigger.id:
+            continue
+        slot = state.slots.get(key)
+        due = NEVER if slot is None else slot[DUE]
+        if due < NEVER:
+            sentence = f"the entry ({kind}) has begun and is looked at again at {instant(due)}"
+            yield Finding(kind="waiting", sentence=sentence, at=due, details=details)
+        else:
+            begun = "has not begun" if slot is None else "waits for no instant"
+            yield Finding(
+                kind="waiting", sentence=f"the entry ({kind}) {begun} for them", details=details
+            )

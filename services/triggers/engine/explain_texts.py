@@ -1,0 +1,96 @@
+"""The sentences of an explanation: decisions, clauses and values in words."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from services.contracts.decision import Decision
+from services.contracts.time import Micros, from_micros
+
+TEXT_CHARS_MAX: Final = 80
+"""Of a value in a sentence; the fields beside it have all of it."""
+
+_OUTCOMES: Final[dict[str, str]] = {
+    "sent": "sent",
+    "would_have_sent": "held out: everything else let it pass",
+    "paused": "not sent, the trigger was not running",
+    "consent": "not sent, the person's consent does not cover it",
+    "audience": "not sent, the person is not in the audience",
+    "rollout": "not sent, the rollout does not include the person",
+    "dedup": "not sent, the same key was there before",
+    "reentry": "not sent, the person may not enter again",
+    "holdout": "not sent, the person is held out",
+    "quiet_hours": "not sent, quiet hours",
+    "cap": "not sent, a frequency cap is full",
+    "expired": "not sent, it waited too long",
+    "arbitration": "not sent, another trigger went before it",
+}
+_INSTANTS: Final = ("_at", "until")
+
+_OPS: Final[dict[str, str]] = {
+    "eq": "has to equal", "ne": "must not equal", "gt": "has to be greater than",
+    "gte": "has to be at least", "lt": "has to be less than", "lte": "has to be at most",
+    "in": "has to be one of", "not_in": "must be none of", "contains": "has to contain",
+    "starts_with": "has to start with", "exists": "has to be there",
+    "not_exists": "must not be there",
+}  # fmt: skip
+
+
+def instant(at: Micros) -> str:
+    """An instant as ISO 8601 in UTC, to the second where it is one."""
+    try:
+        return from_micros(at).isoformat().replace("+00:00", "Z")
+    except OverflowError:
+        return f"{at} µs"
+
+
+def names_text(names: Sequence[str]) -> str:
+    """`A`, `A or B`, `A, B or C`."""
+    return " or ".join(filter(None, (", ".join(names[:-1]), names[-1])))
+
+
+def value_text(value: Any) -> str:
+    """A value as it would stand in a definition; None is a missing one."""
+    if value is None:
+        return "missing"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        text = f'"{value}"'
+    elif isinstance(value, list | tuple):
+        text = f"[{', '.join(map(value_text, value))}]"
+    else:
+        text = str(value)
+    return text if len(text) <= TEXT_CHARS_MAX else f"{text[: TEXT_CHARS_MAX - 1]}…"
+
+
+def clause_text(failed: Mapping[str, Any]) -> str:
+    """The failing clause of `clauses.failing` in words."""
+    subject = next(name for name in ("property", "trait", "tag") if name in failed)
+    op = str(failed["op"])
+    value = f" {value_text(failed['value'])}" if "value" in failed else ""
+    # Under `not` the clause holds, which is what keeps the whole from holding.
+    wanted = f"{op}{value} is excluded" if failed.get("negated") else _OPS.get(op, op) + value
+    told = f"{subject} {failed[subject]} is {value_text(failed['actual'])} and {wanted}"
+    return f"{told} ({failed['clause']})"
+
+
+def decision_text(one: Decision) -> str:
+    """What a decision record says."""
+    told = f"{instant(one.now)}: {_OUTCOMES.get(one.outcome, str(one.outcome))}"
+    details = dict(one.details)
+    again = details.pop("deferred_until", None)
+    if "clause" in details:
+        told += f": {clause_text(details)}"
+    elif details:
+        told += f" ({', '.join(f'{name} {_detail(name, details[name])}' for name in details)})"
+    if again is not None:
+        told += f", decided again at {_detail('deferred_until', again)}"
+    return told
+
+
+def _detail(name: str, value: Any) -> str:
+    if type(value) is int and name.endswith(_INSTANTS):
+        return instant(value)
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {value_text(one)}" for key, one in value.items()) or "none"
+    return value if isinstance(value, str) else value_text(value)

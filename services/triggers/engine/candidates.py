@@ -1,27 +1,21 @@
-"""Candidates and the checks each must pass, in order; the first refusal is recorded.
-
-The order is that of the semantics: paused, consent, audience, rollout, dedup, reentry,
-holdout, quiet hours, cap. A check that does not exist yet is simply not in `CHECKS`.
-"""
+"""Candidates: one trigger that may send to one person now, and what refuses or enters one."""
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 
 from services.contracts.decision import Outcome
 from services.contracts.time import Micros
-from services.triggers.engine.caps import full, refusal
-from services.triggers.engine.clauses import Subjects, failing, lookup
+from services.triggers.engine.clauses import lookup
 from services.triggers.engine.fingerprint import fingerprint_parts, value_text
 from services.triggers.engine.limits import (
     DEDUP_KEYS_MAX,
     ENTRIES_MAX,
     NEVER,
     ONCE_KEYS_MAX,
-    SENDS_MAX,
 )
-from services.triggers.engine.person import calendar_for
+from services.triggers.engine.outputs import Outputs
 from services.triggers.engine.rules import Rule, Rules
 from services.triggers.engine.state import Pending, PersonState, Sending
 
@@ -30,7 +24,8 @@ class Candidate(msgspec.Struct, kw_only=True, eq=False):
     """One trigger that may send to one person now.
 
     `pending` is set where it entered earlier and was put off; `deadline` orders candidates
-    of equal priority. `key` is kept by `dedup_key`, once it is asked for.
+    of equal priority. `key` is kept by `dedup_key`, once it is asked for. `held_out` is known
+    once the checks came to the holdout.
     """
 
     rule: Rule
@@ -41,49 +36,55 @@ class Candidate(msgspec.Struct, kw_only=True, eq=False):
     deadline: Micros
     pending: Pending | None = None
     key: int | None = None
+    held_out: bool = False
 
     def order(self) -> tuple[int, Micros, str, Micros, str]:
-        """Candidates of one moment are decided in ascending order: a total one."""
+        """Candidates of one moment are decided in ascending order: a total one.
+
+        What the person's value adds to the priority is the same for all of them, and so
+        changes nothing here.
+        """
         trigger = self.rule.trigger
         return (-trigger.priority, self.deadline, trigger.id, self.entered_at, self.event_id)
 
 
+class Moment(msgspec.Struct, kw_only=True, eq=False):
+    """The candidates of one event or instant are decided in this: a person at `now`.
+
+    `entered` are those of them that were sent or put off so far, best first.
+    """
+
+    state: PersonState
+    sending: Sending
+    rules: Rules
+    now: Micros
+    out: Outputs
+    entered: list[Candidate] = []
+
+    @property
+    def bonus(self) -> int:
+        """What the person's value adds to every priority."""
+        tiers = self.rules.value_tiers
+        if tiers is None:
+            return 0
+        tier = lookup(self.state.traits, tiers.trait)
+        return tiers.bonuses.get(tier, 0) if isinstance(tier, str) else 0
+
+
 class Refusal(msgspec.Struct, frozen=True, kw_only=True, eq=False):
-    """A check said no. `frees_at`: when it would say yes, if it is known to."""
+    """A check said no. `frees_at`: when it would say yes, if it is known to; `waits`: the
+    candidate is to be put off until then."""
 
     outcome: Outcome
     details: dict[str, Any]
     frees_at: Micros | None = None
+    waits: bool = False
 
 
-Check = Callable[[Candidate, PersonState, Sending, Rules, Micros], Refusal | None]
+Check = Callable[[Candidate, Moment], Refusal | None]
 
 
-def _paused(
-    one: Candidate, state: PersonState, sending: Sending, rules: Rules, now: Micros
-) -> Refusal | None:
-    if one.rule.trigger.status != "paused":
-        return None
-    return Refusal(outcome=Outcome.PAUSED, details={})
-
-
-def _audience(
-    one: Candidate, state: PersonState, sending: Sending, rules: Rules, now: Micros
-) -> Refusal | None:
-    rule = one.rule
-    if rule.audience is None or rule.audience_holds is None:
-        return None
-    if rule.audience_holds(one.properties, state.traits, state.tags, now):
-        return None
-    subjects = Subjects(
-        one.properties, state.traits, lambda tag: rules.read_tag[tag](state.tags, now)
-    )
-    return Refusal(
-        outcome=Outcome.AUDIENCE, details=failing(rule.audience, subjects, "audience") or {}
-    )
-
-
-def _key_values(one: Candidate) -> dict[str, Any] | None:
+def key_values(one: Candidate) -> dict[str, Any] | None:
     """Values of the dedup key's properties, None where one is missing (or none is asked)."""
     paths = one.rule.trigger.dedup.key
     if not paths:
@@ -96,7 +97,7 @@ def _key_values(one: Candidate) -> dict[str, Any] | None:
 def dedup_key(one: Candidate) -> int:
     """Fingerprint of trigger and key; without a key (or a value of it) of the event's id."""
     if one.key is None:
-        values = _key_values(one)
+        values = key_values(one)
         if values is None:
             parts = ["event", one.event_id]
         else:
@@ -105,84 +106,6 @@ def dedup_key(one: Candidate) -> int:
                 parts += [path, value_text(value)]
         one.key = fingerprint_parts([one.rule.trigger.id, *parts])
     return one.key
-
-
-def _entered_by_another(one: Candidate, entered_at: Micros | None) -> bool:
-    # What a put-off candidate finds of its own entry is no reason against it.
-    return entered_at is not None and (one.pending is None or entered_at != one.entered_at)
-
-
-def _dedup(
-    one: Candidate, state: PersonState, sending: Sending, rules: Rules, now: Micros
-) -> Refusal | None:
-    entered_at = sending.dedup_keys.get(dedup_key(one))
-    if entered_at is None or not _entered_by_another(one, entered_at):
-        return None
-    until = entered_at + one.rule.dedup_window
-    if now >= until:
-        return None
-    details = {"entered_at": entered_at, "until": until, "key": _key_values(one) or {}}
-    return Refusal(outcome=Outcome.DEDUP, details=details, frees_at=until)
-
-
-def _reentry(
-    one: Candidate, state: PersonState, sending: Sending, rules: Rules, now: Micros
-) -> Refusal | None:
-    trigger = one.rule.trigger
-    mode = trigger.reentry.mode
-    if mode == "always":
-        return None
-    details: dict[str, Any] = {"mode": mode}
-    if mode == "once_per_key":
-        entered_at = sending.once_keys.get(dedup_key(one))
-        details["key"] = _key_values(one) or {}
-    else:
-        entered_at = sending.entries.get(trigger.id)
-    if entered_at is None or not _entered_by_another(one, entered_at):
-        return None
-    details["entered_at"] = entered_at
-    if mode == "cooldown":
-        until = entered_at + (one.rule.cooldown or 0)
-        if now >= until:
-            return None
-        details["until"] = until
-        return Refusal(outcome=Outcome.REENTRY, details=details, frees_at=until)
-    return Refusal(outcome=Outcome.REENTRY, details=details)
-
-
-def _cap(
-    one: Candidate, state: PersonState, sending: Sending, rules: Rules, now: Micros
-) -> Refusal | None:
-    caps = one.rule.caps
-    if not caps:
-        return None
-    capped = refusal(sending.sends, caps, now, calendar_for(state, rules))
-    if capped is not None:
-        details = {
-            "policy": capped.policy,
-            "count": capped.count,
-            "limit": capped.limit,
-            "frees_at": capped.frees_at,
-        }
-        return Refusal(outcome=Outcome.CAP, details=details, frees_at=capped.frees_at)
-    if full(sending, rules.caps, now):
-        details = {"policy": "sends_max", "count": len(sending.sends), "limit": SENDS_MAX}
-        return Refusal(outcome=Outcome.CAP, details=details)
-    return None
-
-
-CHECKS: Final[tuple[Check, ...]] = (_paused, _audience, _dedup, _reentry, _cap)
-
-
-def first_refusal(
-    one: Candidate, state: PersonState, sending: Sending, rules: Rules, now: Micros
-) -> Refusal | None:
-    """The first check that refuses, None where all pass."""
-    for check in CHECKS:
-        refused = check(one, state, sending, rules, now)
-        if refused is not None:
-            return refused
-    return None
 
 
 def _remember(kept: dict[Any, Micros], key: Any, at: Micros, bound: int) -> None:

@@ -11,7 +11,12 @@ import msgspec
 
 from services.contracts.definitions import Policy
 from services.contracts.time import DAY, Micros, parse_duration
-from services.triggers.engine.limits import OPEN_SEND_KEPT, OPEN_SENDS_MAX, SENDS_MAX
+from services.triggers.engine.limits import (
+    OPEN_SEND_KEPT,
+    OPEN_SENDS_MAX,
+    SENDS_MAX,
+    SHADOW_SENDS_MAX,
+)
 from services.triggers.engine.state import Sending, Sent
 from services.triggers.engine.windows import CALENDAR_UNITS, Calendar
 
@@ -101,11 +106,29 @@ def refusal(
     return binding
 
 
-def reserve(sending: Sending, sent: Sent, caps: Sequence[Cap]) -> None:
+def sends_before(sending: Sending, *, held_out: bool) -> Sequence[Sent]:
+    """The sends that stand in the way of one more, oldest first.
+
+    Whoever is held out of a trigger is measured as if it had been sent: against all that was
+    sent and all that was kept back. What is really sent never sees what was kept back.
+    """
+    if not held_out or not sending.shadow:
+        return sending.sends
+    return sorted([*sending.sends, *sending.shadow], key=lambda one: one.at)
+
+
+def reserve(sending: Sending, sent: Sent, caps: Sequence[Cap], *, held_out: bool) -> None:
     """Put a send on the person's list, and forget those that nothing needs any more."""
+    if held_out:
+        sending.shadow = _with(sending.shadow, sent, caps)
+    else:
+        sending.sends = _with(sending.sends, sent, caps)
+
+
+def _with(kept: Sequence[Sent], sent: Sent, caps: Sequence[Cap]) -> list[Sent]:
     sends: list[Sent] = []
     uncounted = 0
-    for one in reversed(sending.sends):
+    for one in reversed(kept):
         if _counted(one, caps, sent.at):
             sends.append(one)
         elif not one.accepted and one.at > sent.at - OPEN_SEND_KEPT:
@@ -114,13 +137,14 @@ def reserve(sending: Sending, sent: Sent, caps: Sequence[Cap]) -> None:
                 sends.append(one)
     sends.reverse()
     sends.append(sent)
-    sending.sends = sends
+    return sends
 
 
-def full(sending: Sending, caps: Sequence[Cap], now: Micros) -> bool:
+def full(sending: Sending, caps: Sequence[Cap], now: Micros, *, held_out: bool) -> bool:
     """Whether the list holds as many counted sends as it may."""
-    sends = sending.sends
-    return len(sends) >= SENDS_MAX and sum(_counted(one, caps, now) for one in sends) >= SENDS_MAX
+    sends = sending.shadow if held_out else sending.sends
+    bound = SHADOW_SENDS_MAX if held_out else SENDS_MAX
+    return len(sends) >= bound and sum(_counted(one, caps, now) for one in sends) >= bound
 
 
 def _counted(sent: Sent, caps: Sequence[Cap], now: Micros) -> bool:

@@ -1,7 +1,7 @@
 """Every bound of a person's state and of a workspace's definitions, by name.
 
 Together they keep the largest state below `RECORD_BYTES_MAX`: tags 400 kB, sends put off
-256 kB, sends 110 kB, entries 75 kB, message ids 49 kB at most, the rest below 50 kB.
+256 kB, sends 132 kB, entries 75 kB, message ids 49 kB at most, the rest below 50 kB.
 """
 
 from typing import Final
@@ -36,6 +36,8 @@ ALIASES_MAX: Final = 16
 
 SENDS_MAX: Final = 1_000
 """Sends that caps may still count; when a person has so many, further ones are refused."""
+SHADOW_SENDS_MAX: Final = 200
+"""The same of sends that a holdout kept back."""
 OPEN_SENDS_MAX: Final = 64
 OPEN_SEND_KEPT: Final = 7 * DAY
 """Sends that no cap counts are remembered, so many and so long, for their deliveries."""
@@ -46,6 +48,17 @@ DEDUP_KEYS_MAX: Final = 256
 ONCE_KEYS_MAX: Final = 256
 ENTRIES_MAX: Final = 1_000
 """Past these three the oldest is forgotten first."""
+
+SLOTS_BYTES_MAX: Final = 50_000
+"""What entries remember of a person; past it those that wait forget the oldest of theirs."""
+WAITING_KEYS_MAX: Final = 16
+"""Absences of one trigger that a person waits for at a time."""
+WAIT_PROPERTIES_BYTES_MAX: Final = 2 * 1_024
+"""Properties (msgpack) of the event with which an absence began; what does not fit is left."""
+SEQUENCE_EVENTS_MAX: Final = 32
+"""Events of one trigger that may yet serve in a sequence."""
+SETTLED_KEYS_MAX: Final = 16
+"""Keys of one trigger of which it is remembered that they are done with."""
 
 TRIGGERS_MAX: Final = 1_000
 TAGS_MAX: Final = 200

@@ -6,7 +6,7 @@ from typing import Any, Final
 import msgspec
 
 from services.contracts.conditions import Condition
-from services.contracts.definitions import Bundle, Send, Tag, Trigger
+from services.contracts.definitions import Bundle, Send, Tag, Trigger, ValueTiers, Workspace
 from services.contracts.entries import Entry
 from services.contracts.errors import DefinitionError
 from services.contracts.time import Micros, parse_duration
@@ -16,6 +16,7 @@ from services.triggers.engine.check import check
 from services.triggers.engine.conditions import ReadTag, Test, compile_test
 from services.triggers.engine.fingerprint import fingerprint_parts
 from services.triggers.engine.inactivity import InactivitySensor
+from services.triggers.engine.quiet import QuietTable, quiet_table
 from services.triggers.engine.reactions import Listening, React, compile_reaction
 from services.triggers.engine.sensors import Make, Making, Sensor
 from services.triggers.engine.sketches import distinct, top_k
@@ -37,7 +38,9 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     audience_holds: Test | None
     dedup_window: int
     cooldown: int | None
-    put_off_for: int | None
+    arbitration_window: int | None
+    quiet: QuietTable | None
+    expires_after: int
     send_within: int
     caps: tuple[Cap, ...]
 
@@ -52,6 +55,9 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     late_after: int
     message_id_window: int
     message_ids_max: int
+    opt_in: bool
+    value_tiers: ValueTiers | None
+    test_people: frozenset[str]
     reactions: dict[str, React]
     tags: dict[int, tuple[str, Read, bool]]
     estimates: dict[int, Callable[[TagData], bool]]
@@ -86,9 +92,12 @@ def _reader(tag: Rolling) -> ReadTag:
     return value
 
 
-def _compile_trigger(trigger: Trigger, caps: Sequence[Cap], readers: dict[str, ReadTag]) -> Rule:
+def _compile_trigger(
+    trigger: Trigger, caps: Sequence[Cap], readers: dict[str, ReadTag], settings: Workspace
+) -> Rule:
     send = trigger.steps[0].send
-    cooldown, capped = trigger.reentry.cooldown, trigger.when_capped
+    cooldown, arbitration = trigger.reentry.cooldown, trigger.arbitration_window
+    quiet_hours = () if trigger.category == "transactional" else settings.quiet_hours
     return Rule(
         trigger=trigger,
         send=send,
@@ -99,7 +108,9 @@ def _compile_trigger(trigger: Trigger, caps: Sequence[Cap], readers: dict[str, R
         ),
         dedup_window=parse_duration(trigger.dedup.window),
         cooldown=None if cooldown is None else parse_duration(cooldown),
-        put_off_for=parse_duration(capped.expires_after) if capped.action == "defer" else None,
+        arbitration_window=None if arbitration is None else parse_duration(arbitration),
+        quiet=quiet_table(quiet_hours, send.channel),
+        expires_after=parse_duration(trigger.when_capped.expires_after),
         send_within=parse_duration(trigger.send_within),
         caps=tuple(cap for cap in caps if cap.counts(trigger.id, send.channel, trigger.category)),
     )
@@ -183,7 +194,7 @@ def compile_rules(bundle: Bundle, *, workspace: str = "default") -> Rules:
     ]
     readers = {one.tag.id: _reader(one.rolling) for one in tags}
     rules = [
-        _compile_trigger(trigger, caps, readers)
+        _compile_trigger(trigger, caps, readers, settings)
         for trigger in sorted(bundle.triggers, key=lambda one: one.id)
         if trigger.status in DECIDED_STATUSES
     ]
@@ -196,6 +207,9 @@ def compile_rules(bundle: Bundle, *, workspace: str = "default") -> Rules:
         late_after=parse_duration(settings.late_after),
         message_id_window=parse_duration(settings.message_id_window),
         message_ids_max=settings.message_ids_max,
+        opt_in=settings.consent == "opt_in",
+        value_tiers=settings.value_tiers,
+        test_people=frozenset(settings.test_people),
         reactions=_compile_reactions(tags, rules, readers),
         tags={
             one.rolling.key: (one.tag.id, one.rolling.read, one.rolling.total_stands)

@@ -1,21 +1,16 @@
 """From candidates to commands: arbitration, reservation, putting off, expiry."""
 
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
 from services.contracts.command import Lane, SendCommand, run_id, send_id
 from services.contracts.decision import Decision, Outcome
-from services.contracts.definitions import Trigger
 from services.contracts.time import Micros
-from services.triggers.engine.candidates import (
-    Candidate,
-    Refusal,
-    due_at,
-    enter,
-    first_refusal,
-)
-from services.triggers.engine.caps import refusal, reserve
+from services.triggers.engine.arbitration import displaced
+from services.triggers.engine.candidates import Candidate, Moment, Refusal, due_at, enter
+from services.triggers.engine.caps import refusal, reserve, sends_before
+from services.triggers.engine.checks import first_refusal
 from services.triggers.engine.fingerprint import fingerprint
 from services.triggers.engine.limits import PENDING_BYTES_MAX, PENDING_MAX
 from services.triggers.engine.outputs import Outputs
@@ -26,8 +21,10 @@ from services.triggers.engine.state import Pending, PersonState, Sending, Sent
 encode = msgspec.msgpack.Encoder().encode
 decode = msgspec.msgpack.Decoder(dict[str, Any]).decode
 
-HIGH_LANE_PRIORITY = 90
-STEP = 0
+HIGH_LANE_PRIORITY: Final = 90
+PRIORITY_MAX: Final = 100
+STEP: Final = 0
+_WAITS_FOR_CAP: Final = Outcome.CAP.value
 
 
 def take_due(state: PersonState, rules: Rules, now: Micros, out: Outputs) -> list[Candidate]:
@@ -53,21 +50,31 @@ def take_due(state: PersonState, rules: Rules, now: Micros, out: Outputs) -> lis
         else:
             details = {"entered_at": one.entered_at, "expired_at": one.expires_at}
             outcome = Outcome.EXPIRED
-        out.decisions.append(
-            Decision(
-                person=state.person,
-                trigger=one.trigger,
-                trigger_version=one.trigger_version,
-                step=STEP,
-                outcome=outcome,
-                event_id=one.event_id,
-                now=now,
-                revision=rules.revision,
-                run_id=run_id(rules.workspace, one.trigger, state.person, one.event_id),
-                details=details,
-            )
-        )
+        out.decisions.append(no_longer(state, one, rules, now, outcome, details))
     return candidates
+
+
+def no_longer(
+    state: PersonState,
+    one: Pending,
+    rules: Rules,
+    now: Micros,
+    outcome: Outcome,
+    details: dict[str, Any],
+) -> Decision:
+    """The record of a put-off send that waits no longer, without being decided again."""
+    return Decision(
+        person=state.person,
+        trigger=one.trigger,
+        trigger_version=one.trigger_version,
+        step=STEP,
+        outcome=outcome,
+        event_id=one.event_id,
+        now=now,
+        revision=rules.revision,
+        run_id=run_id(rules.workspace, one.trigger, state.person, one.event_id),
+        details=details,
+    )
 
 
 def _again(pending: Pending, rule: Rule) -> Candidate:
@@ -89,78 +96,87 @@ def settle(
     sending = state.sending
     if sending is None:
         sending = state.sending = Sending()
+    moment = Moment(state=state, sending=sending, rules=rules, now=now, out=out)
     if len(candidates) > 1:
         candidates.sort(key=Candidate.order)
     for one in candidates:
-        refused = first_refusal(one, state, sending, rules, now)
+        refused = first_refusal(one, moment)
         if refused is None:
-            _send(one, state, sending, rules, now, out)
-        elif refused.outcome is Outcome.CAP and one.rule.put_off_for is not None:
-            _put_off(one, refused, state, sending, rules, now, out)
+            _send(one, moment)
+        elif refused.waits:
+            _put_off(one, refused, moment)
         else:
-            run = None if one.pending is None else _run(one, state, rules)
-            out.decisions.append(
-                _decision(one, state, rules, now, refused.outcome, refused.details, run=run)
-            )
+            run = None if one.pending is None else _run(one, moment)
+            _record(one, moment, refused.outcome, _details(one, refused), run=run)
 
 
-def _run(one: Candidate, state: PersonState, rules: Rules) -> str:
-    return run_id(rules.workspace, one.rule.trigger.id, state.person, one.event_id)
+def _run(one: Candidate, moment: Moment) -> str:
+    return run_id(moment.rules.workspace, one.rule.trigger.id, moment.state.person, one.event_id)
 
 
-def _decision(
+def _details(one: Candidate, refused: Refusal) -> dict[str, Any]:
+    return {**refused.details, "held_out": True} if one.held_out else refused.details
+
+
+def _record(
     one: Candidate,
-    state: PersonState,
-    rules: Rules,
-    now: Micros,
+    moment: Moment,
     outcome: Outcome,
     details: dict[str, Any],
     *,
     run: str | None = None,
     send: str | None = None,
-) -> Decision:
-    return Decision(
-        person=state.person,
-        trigger=one.rule.trigger.id,
-        trigger_version=one.rule.trigger.version,
-        step=STEP,
-        outcome=outcome,
-        event_id=one.event_id,
-        now=now,
-        revision=rules.revision,
-        run_id=run,
-        send_id=send,
-        details=details,
-    )
-
-
-def _put_off(
-    one: Candidate,
-    refused: Refusal,
-    state: PersonState,
-    sending: Sending,
-    rules: Rules,
-    now: Micros,
-    out: Outputs,
 ) -> None:
-    run = _run(one, state, rules) if one.pending is not None else None
-    details = refused.details
-    properties = encode(one.properties) if one.pending is None else one.pending.properties
-    waiting_bytes = sum(len(other.properties) for other in sending.pending)
-    no_room = (
-        len(sending.pending) >= PENDING_MAX or waiting_bytes + len(properties) > PENDING_BYTES_MAX
+    moment.out.decisions.append(
+        Decision(
+            person=moment.state.person,
+            trigger=one.rule.trigger.id,
+            trigger_version=one.rule.trigger.version,
+            step=STEP,
+            outcome=outcome,
+            event_id=one.event_id,
+            now=moment.now,
+            revision=moment.rules.revision,
+            run_id=run,
+            send_id=send,
+            details=details,
+        )
     )
-    if refused.frees_at is None or no_room:
-        if refused.frees_at is not None:
-            details = {**details, "pending_max": PENDING_MAX}
-        out.decisions.append(_decision(one, state, rules, now, Outcome.CAP, details, run=run))
-        return
+
+
+def _entered(one: Candidate, moment: Moment) -> None:
+    """It was sent, or came in and waits: whoever waited for less gives way."""
+    moment.entered.append(one)
+    if moment.sending.pending:
+        for pending, refused in displaced(one, moment):
+            moment.out.decisions.append(
+                no_longer(
+                    moment.state,
+                    pending,
+                    moment.rules,
+                    moment.now,
+                    refused.outcome,
+                    refused.details,
+                )
+            )
+
+
+def _put_off(one: Candidate, refused: Refusal, moment: Moment) -> None:
+    sending, now, details = moment.sending, moment.now, _details(one, refused)
     pending = one.pending
+    run = _run(one, moment) if pending is not None else None
+    properties = encode(one.properties) if pending is None else pending.properties
+    waiting_bytes = sum(len(other.properties) for other in sending.pending)
+    if len(sending.pending) >= PENDING_MAX or waiting_bytes + len(properties) > PENDING_BYTES_MAX:
+        details = {**details, "pending_max": PENDING_MAX}
+        _record(one, moment, refused.outcome, details, run=run)
+        return
     if pending is None:
         enter(one, sending)
+        run = _run(one, moment)
         pending = Pending(
             due_at=now,
-            expires_at=now + (one.rule.put_off_for or 0),
+            expires_at=now + one.rule.expires_after,
             entered_at=now,
             trigger=one.rule.trigger.id,
             trigger_version=one.rule.trigger.version,
@@ -168,11 +184,14 @@ def _put_off(
             origin_received_at=one.origin_received_at,
             properties=properties,
         )
-        run = _run(one, state, rules)
     pending.due_at = due_at(pending, refused.frees_at)
+    pending.reason = refused.outcome.value
+    pending.held_out = one.held_out
     sending.pending.append(pending)
     details = {**details, "deferred_until": pending.due_at}
-    out.decisions.append(_decision(one, state, rules, now, Outcome.CAP, details, run=run))
+    _record(one, moment, refused.outcome, details, run=run)
+    if one.pending is None:
+        _entered(one, moment)
 
 
 def release(state: PersonState, sending: Sending, rules: Rules, now: Micros) -> None:
@@ -180,33 +199,42 @@ def release(state: PersonState, sending: Sending, rules: Rules, now: Micros) -> 
     calendar = calendar_for(state, rules)
     for one in sending.pending:
         rule = rules.triggers.get(one.trigger)
-        if rule is not None:
-            capped = refusal(sending.sends, rule.caps, now, calendar)
+        if rule is not None and one.reason == _WAITS_FOR_CAP:
+            sends = sends_before(sending, held_out=one.held_out)
+            capped = refusal(sends, rule.caps, now, calendar)
             frees_at = now if capped is None else capped.frees_at
             one.due_at = min(one.due_at, due_at(one, frees_at))
 
 
-def _send(
-    one: Candidate, state: PersonState, sending: Sending, rules: Rules, now: Micros, out: Outputs
-) -> None:
-    trigger, send = one.rule.trigger, one.rule.send
+def _send(one: Candidate, moment: Moment) -> None:
+    """Take the place under the caps and ask for the send; of who is held out only the place."""
+    trigger, channel = one.rule.trigger, one.rule.send.channel
+    sending, rules, held_out = moment.sending, moment.rules, one.held_out
     if one.pending is None:
         enter(one, sending)
-    run = _run(one, state, rules)
-    id_ = send_id(rules.workspace, trigger.id, state.person, run, STEP)
-    reserve(
-        sending,
-        Sent(
-            at=now,
-            key=fingerprint(id_),
-            trigger=trigger.id,
-            channel=send.channel,
-            category=trigger.category,
-        ),
-        rules.caps,
+    run = _run(one, moment)
+    id_ = send_id(rules.workspace, trigger.id, moment.state.person, run, STEP)
+    sent = Sent(
+        at=moment.now,
+        key=fingerprint(id_),
+        trigger=trigger.id,
+        channel=channel,
+        category=trigger.category,
+        accepted=held_out,
     )
-    out.decisions.append(_decision(one, state, rules, now, Outcome.SENT, {}, run=run, send=id_))
-    out.commands.append(
+    reserve(sending, sent, rules.caps, held_out=held_out)
+    if held_out:
+        _record(one, moment, Outcome.WOULD_HAVE_SENT, {"holdout": trigger.holdout}, run=run)
+    else:
+        _record(one, moment, Outcome.SENT, {}, run=run, send=id_)
+        _command(one, moment, run, id_)
+    _entered(one, moment)
+
+
+def _command(one: Candidate, moment: Moment, run: str, id_: str) -> None:
+    trigger, send, state, rules = one.rule.trigger, one.rule.send, moment.state, moment.rules
+    priority = min(PRIORITY_MAX, trigger.priority + moment.bonus)
+    moment.out.commands.append(
         SendCommand(
             send_id=id_,
             workspace=rules.workspace,
@@ -218,27 +246,27 @@ def _send(
             event_id=one.event_id,
             channel=send.channel,
             category=trigger.category,
-            priority=trigger.priority,
-            lane=_lane(trigger),
+            priority=priority,
+            lane=_lane(trigger.category, priority),
             to=_address(one.rule, state),
             endpoint=send.endpoint,
             content=send.content,
             variables={
                 "event": one.properties,
                 "person": state.traits,
-                "tags": tag_values(state, rules, now),
+                "tags": tag_values(state, rules, moment.now),
             },
-            decided_at=now,
+            decided_at=moment.now,
             origin_received_at=one.origin_received_at,
-            expires_at=now + one.rule.send_within,
+            expires_at=moment.now + one.rule.send_within,
         )
     )
 
 
-def _lane(trigger: Trigger) -> Lane:
-    if trigger.category == "transactional":
+def _lane(category: str, priority: int) -> Lane:
+    if category == "transactional":
         return "transactional"
-    return "high" if trigger.priority >= HIGH_LANE_PRIORITY else "normal"
+    return "high" if priority >= HIGH_LANE_PRIORITY else "normal"
 
 
 def _address(rule: Rule, state: PersonState) -> str | None:

@@ -47,6 +47,7 @@ class Pending(msgspec.Struct, array_like=True, gc=False):
     """A send put off: decided again at `due_at`, dropped as expired from `expires_at` on.
 
     `properties` are the entry event's, as msgpack: untouched until then, and their size known.
+    `reason` is the outcome that put it off last.
     """
 
     due_at: Micros
@@ -57,13 +58,15 @@ class Pending(msgspec.Struct, array_like=True, gc=False):
     event_id: str
     origin_received_at: Micros
     properties: bytes
+    reason: str = "cap"
+    held_out: bool = False
 
 
 class Sending(msgspec.Struct, array_like=True, gc=False):
     """What came of a person's candidates; most people have none, and then no `Sending`.
 
     `dedup_keys`, `once_keys` (by fingerprint) and `entries` (by trigger) give the instant of
-    entry, oldest first.
+    entry, oldest first. `shadow` are the sends that a holdout kept back.
     """
 
     sends: list[Sent] = []
@@ -74,6 +77,7 @@ class Sending(msgspec.Struct, array_like=True, gc=False):
     accepted: int = 0
     failed: int = 0
     last_message_at: Micros | None = None
+    shadow: list[Sent] = []
 
 
 _NO_TRAITS: Final[dict[str, Any]] = {}

@@ -1,0 +1,190 @@
+"""The checks that each candidate must pass, in order; the first refusal is recorded.
+
+The order is that of the semantics: paused, consent, audience, rollout, dedup, reentry,
+holdout, (arbitration,) quiet hours, cap. Arbitration comes where those are left whom nothing
+but the hour and the caps can keep back: no other makes anybody wait, or takes their place.
+"""
+
+from typing import Any, Final
+
+from services.contracts.decision import Outcome
+from services.contracts.time import Micros
+from services.triggers.engine.arbitration import arbitration
+from services.triggers.engine.candidates import (
+    Candidate,
+    Check,
+    Moment,
+    Refusal,
+    dedup_key,
+    key_values,
+)
+from services.triggers.engine.caps import full, refusal, sends_before
+from services.triggers.engine.clauses import Subjects, failing
+from services.triggers.engine.fingerprint import hundredth
+from services.triggers.engine.limits import SENDS_MAX, SHADOW_SENDS_MAX
+from services.triggers.engine.person import calendar_for
+from services.triggers.engine.quiet import quiet_until
+
+CONSENT_TRAIT: Final = "consent"
+
+
+def _paused(one: Candidate, moment: Moment) -> Refusal | None:
+    if one.rule.trigger.status != "paused":
+        return None
+    return Refusal(outcome=Outcome.PAUSED, details={})
+
+
+def _consent(one: Candidate, moment: Moment) -> Refusal | None:
+    given = moment.state.traits.get(CONSENT_TRAIT)
+    if given is None and not moment.rules.opt_in:
+        return None
+    category = one.rule.trigger.category
+    if category == "transactional":
+        return None
+    asked = (category, one.rule.send.channel)
+    # An answer that is none of true, false and null is an answer too, and no consent.
+    if given is not None and not isinstance(given, dict):
+        return Refusal(outcome=Outcome.CONSENT, details={"refused": CONSENT_TRAIT})
+    answers = {name: given.get(name) for name in asked} if given else {}
+    for name, answer in answers.items():
+        if answer is not None and answer is not True:
+            return Refusal(outcome=Outcome.CONSENT, details={"refused": name})
+    if True in answers.values() or not moment.rules.opt_in:
+        return None
+    return Refusal(outcome=Outcome.CONSENT, details={"missing": list(asked)})
+
+
+def _audience(one: Candidate, moment: Moment) -> Refusal | None:
+    rule, state, rules, now = one.rule, moment.state, moment.rules, moment.now
+    if rule.audience is None or rule.audience_holds is None:
+        return None
+    if rule.audience_holds(one.properties, state.traits, state.tags, now):
+        return None
+    subjects = Subjects(
+        one.properties, state.traits, lambda tag: rules.read_tag[tag](state.tags, now)
+    )
+    return Refusal(
+        outcome=Outcome.AUDIENCE, details=failing(rule.audience, subjects, "audience") or {}
+    )
+
+
+def _rollout(one: Candidate, moment: Moment) -> Refusal | None:
+    trigger, person = one.rule.trigger, moment.state.person
+    if trigger.rollout == 100 or person in moment.rules.test_people:
+        return None
+    place = hundredth("rollout", trigger.id, person)
+    if place < trigger.rollout:
+        return None
+    return Refusal(outcome=Outcome.ROLLOUT, details={"place": place, "percent": trigger.rollout})
+
+
+def _entered_by_another(one: Candidate, entered_at: Micros | None) -> bool:
+    # What a put-off candidate finds of its own entry is no reason against it.
+    return entered_at is not None and (one.pending is None or entered_at != one.entered_at)
+
+
+def _dedup(one: Candidate, moment: Moment) -> Refusal | None:
+    entered_at = moment.sending.dedup_keys.get(dedup_key(one))
+    if entered_at is None or not _entered_by_another(one, entered_at):
+        return None
+    until = entered_at + one.rule.dedup_window
+    if moment.now >= until:
+        return None
+    details = {"entered_at": entered_at, "until": until, "key": key_values(one) or {}}
+    return Refusal(outcome=Outcome.DEDUP, details=details, frees_at=until)
+
+
+def _reentry(one: Candidate, moment: Moment) -> Refusal | None:
+    trigger = one.rule.trigger
+    mode = trigger.reentry.mode
+    if mode == "always":
+        return None
+    details: dict[str, Any] = {"mode": mode}
+    if mode == "once_per_key":
+        entered_at = moment.sending.once_keys.get(dedup_key(one))
+        details["key"] = key_values(one) or {}
+    else:
+        entered_at = moment.sending.entries.get(trigger.id)
+    if entered_at is None or not _entered_by_another(one, entered_at):
+        return None
+    details["entered_at"] = entered_at
+    if mode == "cooldown":
+        until = entered_at + (one.rule.cooldown or 0)
+        if moment.now >= until:
+            return None
+        details["until"] = until
+        return Refusal(outcome=Outcome.REENTRY, details=details, frees_at=until)
+    return Refusal(outcome=Outcome.REENTRY, details=details)
+
+
+def _holdout(one: Candidate, moment: Moment) -> Refusal | None:
+    """Refuses nobody: it tells the checks after it, and the send, who is held out."""
+    trigger, person = one.rule.trigger, moment.state.person
+    one.held_out = (
+        trigger.holdout > 0
+        and person not in moment.rules.test_people
+        and hundredth("holdout", trigger.id, person) < trigger.holdout
+    )
+    return None
+
+
+def _quiet_hours(one: Candidate, moment: Moment) -> Refusal | None:
+    table = one.rule.quiet
+    if table is None:
+        return None
+    zone = calendar_for(moment.state, moment.rules).zone
+    until = quiet_until(table, zone, moment.now)
+    if until is None:
+        return None
+    return Refusal(
+        outcome=Outcome.QUIET_HOURS,
+        details={"zone": zone, "until": until},
+        frees_at=until,
+        waits=one.rule.trigger.in_quiet_hours == "defer",
+    )
+
+
+def _cap(one: Candidate, moment: Moment) -> Refusal | None:
+    caps = one.rule.caps
+    if not caps:
+        return None
+    sending, rules, now, held_out = moment.sending, moment.rules, moment.now, one.held_out
+    sends = sends_before(sending, held_out=held_out)
+    capped = refusal(sends, caps, now, calendar_for(moment.state, rules))
+    if capped is not None:
+        details = {
+            "policy": capped.policy,
+            "count": capped.count,
+            "limit": capped.limit,
+            "frees_at": capped.frees_at,
+        }
+        waits = one.rule.trigger.when_capped.action == "defer"
+        return Refusal(outcome=Outcome.CAP, details=details, frees_at=capped.frees_at, waits=waits)
+    if full(sending, rules.caps, now, held_out=held_out):
+        limit = SHADOW_SENDS_MAX if held_out else SENDS_MAX
+        details = {"policy": "sends_max", "count": len(sends), "limit": limit}
+        return Refusal(outcome=Outcome.CAP, details=details)
+    return None
+
+
+CHECKS: Final[tuple[Check, ...]] = (
+    _paused,
+    _consent,
+    _audience,
+    _rollout,
+    _dedup,
+    _reentry,
+    _holdout,
+    arbitration,
+    _quiet_hours,
+    _cap,
+)
+
+
+def first_refusal(one: Candidate, moment: Moment) -> Refusal | None:
+    """The first check that refuses, None where all pass."""
+    for check in CHECKS:
+        refused = check(one, moment)
+        if refused is not None:
+            return refused
+    return None

@@ -7,7 +7,8 @@ memory grows with every record. What it does otherwise than Apache Kafka (versio
 - ListOffsets(latest) answers the base offset of the last batch + 1, so the end of a
   partition comes from Fetch answers (`Consumer.highwater`), never from `end_offsets`;
 - JoinGroup waits half of the session timeout, so groups here get a short one;
-- Fetch sleeps half of its maximal wait though records are there, so that is kept short.
+- Fetch sleeps half of its maximal wait though records are there, so that is kept short;
+- Fetch lists every batch the partition ever got, so it slows down as the log grows.
 """
 
 import os

@@ -6,7 +6,7 @@ cannot say (an unknown tag, a condition of the wrong type) is checked by
 `services.triggers.engine.check`.
 """
 
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, get_args
 
 import msgspec
 from msgspec import Meta
@@ -90,6 +90,10 @@ class WhenCapped(
     expires_after: Duration = "24h"
 
 
+Channel = Literal["log", "mail", "webhook"]
+CHANNELS: Final[tuple[Channel, ...]] = get_args(Channel)
+
+
 class Send(
     msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True
 ):
@@ -99,7 +103,7 @@ class Send(
     endpoint of the dispatcher's settings: addresses and secrets never stand in definitions.
     """
 
-    channel: Literal["log", "mail", "webhook"]
+    channel: Channel
     to_trait: Name | None = None
     endpoint: Identifier | None = None
     content: Content = Content()
@@ -185,7 +189,7 @@ class QuietHours(
 
     start: ClockTime
     end: ClockTime
-    channels: tuple[Literal["log", "mail", "webhook"], ...] = ()
+    channels: tuple[Channel, ...] = ()
 
 
 class ValueTiers(

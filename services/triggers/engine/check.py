@@ -8,6 +8,7 @@ import msgspec
 
 from services.contracts.definitions import (
     CAP_WINDOW_MAX,
+    CHANNELS,
     Bundle,
     Policy,
     Scope,
@@ -20,6 +21,11 @@ from services.contracts.entries import Entry
 from services.contracts.event import RESERVED_NAMES
 from services.contracts.time import DAY, SECOND, parse_duration
 from services.triggers.engine.check_conditions import Problems, check_condition
+from services.triggers.engine.check_sending import (
+    arbitration_problems,
+    quiet_hours_problems,
+    value_tiers_problems,
+)
 from services.triggers.engine.limits import (
     BUCKETS_MAX,
     DISTINCT_EXACT_MAX,
@@ -49,7 +55,6 @@ _VALUE_BYTES: Final = {
 Definition = Trigger | Tag | Policy | Workspace
 
 _TAG_KINDS: Final = {"last": "any", "first": "any", "top_k": "list"}
-_CHANNELS: Final = ("log", "mail", "webhook")
 _CATEGORIES: Final = ("marketing", "transactional")
 
 
@@ -130,6 +135,8 @@ def _check_workspace(workspace: Workspace, problems: Problems) -> None:
         problems.append(("workspace.time_zone", reason))
     _duration(workspace.late_after, "workspace.late_after", problems)
     _duration(workspace.message_id_window, "workspace.message_id_window", problems)
+    for found in (quiet_hours_problems(workspace), value_tiers_problems(workspace)):
+        problems += [(f"workspace.{name}", reason) for name, reason in found]
 
 
 def _check_events(events: Sequence[str], place: str, problems: Problems) -> None:
@@ -197,12 +204,19 @@ def _check_trigger(
     if len(problems) > before or not _shape_fits(trigger, place, problems):
         return
     _check_entry(trigger.entry, f"{place}.entry", problems)
-    for name, text in (
+    durations = [
         ("dedup.window", trigger.dedup.window),
         ("when_capped.expires_after", trigger.when_capped.expires_after),
         ("send_within", trigger.send_within),
-    ):
+    ]
+    if trigger.arbitration_window is not None:
+        durations.append(("arbitration_window", trigger.arbitration_window))
+    before = len(problems)
+    for name, text in durations:
         _duration(text, f"{place}.{name}", problems)
+    if len(problems) == before:
+        found = arbitration_problems(trigger)
+        problems += [(f"{place}.{name}", reason) for name, reason in found]
     reentry = trigger.reentry
     if reentry.mode == "cooldown" and reentry.cooldown is None:
         problems.append((f"{place}.reentry.cooldown", "mode cooldown needs one"))
@@ -275,7 +289,7 @@ def _scope_problem(scope: Scope, triggers: Sequence[Trigger]) -> str | None:
         if named.category == "transactional":
             return "a transactional trigger is exempt: only its category can be capped"
         return None
-    known = _CHANNELS if scope.kind == "channel" else _CATEGORIES
+    known = CHANNELS if scope.kind == "channel" else _CATEGORIES
     if scope.value not in known:
         return f"unknown {scope.kind} {scope.value!r}, known are {', '.join(known)}"
     return None

@@ -6,6 +6,7 @@ import typer
 
 from services.cli import console, dead_letters
 from services.cli.apply import apply_command
+from services.cli.backtest import backtest_command
 from services.cli.demo import demo_command
 from services.cli.migrations import OWNERS, migrate_all
 from services.cli.up import up_command
@@ -22,6 +23,7 @@ app = typer.Typer(
 app.command("up")(up_command)
 app.command("demo")(demo_command)
 app.command("apply")(apply_command)
+app.command("backtest")(backtest_command)
 app.add_typer(dead_letters.app, name="dlq")
 
 

@@ -1,0 +1,168 @@
+"""Reading history for a backtest: a file of messages, the retail CSV, or the topic `events`."""
+
+import gzip
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from io import BufferedReader
+from pathlib import Path
+from typing import IO, Final
+
+import msgspec
+
+from services.cli.backtest_spool import Spool
+from services.cli.retail import COLUMNS, read_lines, to_message
+from services.cli.topics import read_topic
+from services.contracts.codec import encode_json
+from services.contracts.errors import CuestreamError, Malformed
+from services.contracts.event import FUTURE_TOLERANCE, Event
+from services.contracts.segment import parse_message
+from services.contracts.time import Micros
+from services.contracts.topics import EVENTS, KIND_EVENT, KIND_PACK
+from services.runtime.settings import KafkaSettings
+from services.triggers.engine.limits import INSTANT_MAX
+from services.triggers.worker.reading import kind_of, read_event, read_pack
+
+LINE_BYTES_MAX: Final = 1024 * 1024
+"""A longer line is no event: those have at most 32 KiB, whatever stands around them."""
+EVENTS_MAX: Final = 100_000_000
+READ_SECONDS_MAX: Final = 3600.0
+PROGRESS_EVENTS: Final = 10_000
+_GZIP: Final = b"\x1f\x8b"
+_CSV_HEAD: Final = COLUMNS[0].encode()
+
+Progress = Callable[[float | None, int], None]
+"""Hears the share that has been read (None: not known) and how many events that gave."""
+
+
+class Taken(msgspec.Struct, kw_only=True):
+    """What became of what was read. `refused` counts by ingest's codes, `first_refusal` is
+    the place and reason of the first; `after` lies at or past the end that was asked for."""
+
+    events: int = 0
+    after: int = 0
+    refused: dict[str, int] = msgspec.field(default_factory=dict)
+    first_refusal: str | None = None
+
+
+class _Taker:
+    """Puts events into the spool at the instant at which they happened."""
+
+    def __init__(self, spool: Spool, until: Micros | None, progress: Progress) -> None:
+        self.taken = Taken()
+        self._spool = spool
+        self._until = INSTANT_MAX if until is None else until
+        self._progress = progress
+
+    def take(self, event: Event, share: float | None = None) -> None:
+        at = event.occurred_at
+        if at > event.received_at + FUTURE_TOLERANCE:
+            at = event.received_at  # as the engine takes it live
+        if not 0 <= at < INSTANT_MAX:
+            raise Malformed("bad_time", "an instant outside 1970 to 2100")
+        if at >= self._until:
+            self.taken.after += 1
+            return
+        self._spool.add(at, event)
+        taken = self.taken
+        taken.events += 1
+        if taken.events % PROGRESS_EVENTS == 0:
+            self._progress(share, taken.events)
+            if taken.events >= EVENTS_MAX:
+                raise CuestreamError(f"more than {EVENTS_MAX} events: choose a shorter time")
+
+    def refuse(self, place: str, error: Malformed) -> None:
+        taken = self.taken
+        taken.refused[error.code] = taken.refused.get(error.code, 0) + 1
+        taken.first_refusal = taken.first_refusal or f"{place}: {error.message}"
+
+
+def read_file(path: Path, spool: Spool, until: Micros | None, progress: Progress) -> Taken:
+    """Read a file, plain or gzipped: a message of Segment's form on each line, or the CSV that
+    `cuestream demo` knows. A message that ingest would refuse is counted, as it would be.
+
+    Raises:
+        CuestreamError: what is wrong with the file, and in which line.
+    """
+    taker = _Taker(spool, until, progress)
+    try:
+        with path.open("rb") as raw, _unpacked(raw) as lines:
+            retail = lines.peek(len(_CSV_HEAD)).startswith(_CSV_HEAD)  # type: ignore[attr-defined]
+            if not retail:
+                _read_messages(lines, raw, path.stat().st_size, taker)
+        if retail:
+            _read_retail(path, taker)
+    except Malformed as error:
+        raise CuestreamError(f"{path}: {error.message}") from error
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise CuestreamError(f"{path}: not a whole gzip file") from error
+    except OSError as error:
+        raise CuestreamError(f"{path}: {error.strerror or error}") from error
+    return _checked(taker.taken, str(path))
+
+
+@contextmanager
+def _unpacked(raw: BufferedReader) -> Iterator[IO[bytes]]:
+    if raw.peek(2).startswith(_GZIP):
+        with gzip.GzipFile(fileobj=raw) as unpacked, BufferedReader(unpacked) as lines:
+            yield lines
+    else:
+        yield raw
+
+
+def _read_messages(lines: IO[bytes], raw: BufferedReader, size: int, taker: _Taker) -> None:
+    number = 0
+    while line := lines.readline(LINE_BYTES_MAX + 1):
+        number += 1
+        if len(line) > LINE_BYTES_MAX:
+            raise CuestreamError(f"{raw.name}: line {number}: longer than {LINE_BYTES_MAX} bytes")
+        line = line.strip()
+        if not line:
+            continue
+        try:
+            taker.take(parse_message(line, received_at=None), raw.tell() / size)
+        except Malformed as error:
+            if error.code == "bad_json":
+                reason = "not one JSON object in UTF-8, as every line has to be"
+                raise CuestreamError(f"{raw.name}: line {number}: {reason}") from error
+            taker.refuse(f"line {number}", error)
+
+
+def _read_retail(path: Path, taker: _Taker) -> None:
+    for number, line in enumerate(read_lines(path), start=2):
+        try:
+            taker.take(parse_message(encode_json(to_message(line)), received_at=None))
+        except Malformed as error:
+            taker.refuse(f"line {number}", error)
+
+
+async def read_events_topic(
+    settings: KafkaSettings, spool: Spool, until: Micros | None, progress: Progress
+) -> Taken:
+    """Read what the topic holds when reading begins; what a worker refuses is counted.
+
+    Raises:
+        Transient: the broker fails.
+        CuestreamError: there are no events.
+    """
+    taker, replay = _Taker(spool, until, progress), settings.clock == "replay"
+    async for record in read_topic(settings, EVENTS, timeout_seconds=READ_SECONDS_MAX):
+        try:
+            kind = kind_of(record.headers) if record.headers else KIND_EVENT
+            if kind == KIND_PACK:
+                for event in read_pack(record):
+                    taker.take(event)
+            elif kind == KIND_EVENT:
+                taker.take(read_event(record, replay=replay))
+        except Malformed as error:
+            taker.refuse(f"{record.partition}@{record.offset}", error)
+    return _checked(taker.taken, "the topic events")
+
+
+def _checked(taken: Taken, where: str) -> Taken:
+    if taken.events:
+        return taken
+    if taken.first_refusal is not None:
+        refused = sum(taken.refused.values())
+        raise CuestreamError(f"{where}: none of {refused} can be used; {taken.first_refusal}")
+    raise CuestreamError(f"{where}: no events{' before the end asked for' if taken.after else ''}")

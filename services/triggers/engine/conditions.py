@@ -22,11 +22,6 @@ Test = Callable[[Mapping[str, Any], Mapping[str, Any], Tags, Micros], bool]
 _ORDERINGS: Final = {"gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
 
 
-def number(subject: str) -> str:
-    """Text that keeps a value as `v` and asks whether it is a number, as `NUMERIC` has them."""
-    return f"(type(v := {subject}) is float or type(v) is int)"
-
-
 class Writer:
     """Writes expressions over `p` (properties), `t` (traits), `g` (tags) and `now`.
 
@@ -38,9 +33,8 @@ class Writer:
         self._read: dict[str, str] = {}
         self.namespace: dict[str, Any] = {
             "__builtins__": {},
+            "NUMERIC": NUMERIC,
             "contains": contains,
-            "float": float,
-            "int": int,
             "len": len,
             "lookup": lookup,
             "same": same,
@@ -108,7 +102,7 @@ class Writer:
             return f"(type(v := {subject}) is str and v.startswith({name}))"
         if isinstance(wanted, str):
             return f"(type(v := {subject}) is str and v {_ORDERINGS[op]} {name})"
-        return f"({number(subject)} and v {_ORDERINGS[op]} {name})"
+        return f"(type(v := {subject}) in NUMERIC and v {_ORDERINGS[op]} {name})"
 
     def _equal(self, subject: str, wanted: Any) -> str:
         name = self.constant(wanted)
@@ -116,7 +110,7 @@ class Writer:
         if isinstance(wanted, str):
             return f"({subject} == {name})"
         if type(wanted) in NUMERIC:
-            return f"({number(subject)} and v == {name})"
+            return f"(type(v := {subject}) in NUMERIC and v == {name})"
         return f"same({subject}, {name})"
 
     def build(self, parameters: str, lines: Sequence[str]) -> Any:

@@ -117,9 +117,7 @@ def _update(listening: Listening, bucket: str, writer: Writer) -> list[str]:
     value = writer.subject(Condition(property=tag.value))
     if tag.aggregate == "sum":
         most = writer.constant(NUMBER_ABS_MAX)
-        fast = (
-            f"d[-2] == {bucket} and (type(v) is float or type(v) is int) and -{most} <= v <= {most}"
-        )
+        fast = f"d[-2] == {bucket} and type(v) in NUMERIC and -{most} <= v <= {most}"
         body = ["d[-1] += v", "d[1] += v"]
     elif tag.aggregate == "last" and listening.window.group[0] == "lifetime":
         most = writer.constant(TEXT_BYTES_MAX // UTF8_BYTES_A_CHAR_MAX)

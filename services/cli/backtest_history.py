@@ -12,7 +12,7 @@ import msgspec
 
 from services.cli.backtest_spool import Spool
 from services.cli.retail import COLUMNS, read_lines, to_message
-from services.cli.topics import read_topic
+from services.cli.topics import partitions_of, read_topic
 from services.contracts.codec import encode_json
 from services.contracts.errors import CuestreamError, Malformed
 from services.contracts.event import FUTURE_TOLERANCE, Event
@@ -145,6 +145,7 @@ async def read_events_topic(
         Transient: the broker fails.
         CuestreamError: there are no events.
     """
+    settings = settings.model_copy(update={"partitions": await partitions_of(settings, EVENTS)})
     taker, replay = _Taker(spool, until, progress), settings.clock == "replay"
     async for record in read_topic(settings, EVENTS, timeout_seconds=READ_SECONDS_MAX):
         try:

@@ -140,6 +140,7 @@ def _play(
         tallies.count(decisions)
         compared.together(decisions)
 
+    assert spool.last_at is not None
     together = Play(asked.together, hear, fail_share=asked.fail_share)
     plays = [together]
     if asked.live.triggers:
@@ -154,7 +155,7 @@ def _play(
     say("looking at samples", None)
     return Report(
         begins_at=instant(begins_at),
-        ends_at=instant(ends_at),
+        ends_at=instant(spool.last_at if asked.ends_at is None else ends_at),
         time_zone=asked.together.zone,
         events=taken.events,
         events_after=taken.after,

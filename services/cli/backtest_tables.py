@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from rich.columns import Columns
 from rich.console import Group, RenderableType
 from rich.markup import escape
 from rich.table import Table
@@ -45,17 +46,17 @@ def _history(report: Report) -> Table:
 
 
 def _triggers(report: Report) -> Table:
-    table = Table(title="Triggers, with the draft among them", title_justify="left")
+    title = "Triggers, with the drafts (*) among them and without"
+    table = Table(title=title, title_justify="left")
     table.add_column("trigger", style="cyan", overflow="fold")
-    columns = ("sends", "people", "considered", "sends without", "displaced", "moved", "gained")
-    for name in columns:
+    for name in ("sends", "people", "without", "displaced", "moved", "gained"):
         table.add_column(name, justify="right")
     for one in report.triggers:
         if not one.draft and not one.people_considered and not one.sends_without_draft:
             continue
-        counts = (one.sends, one.people_reached, one.people_considered, one.sends_without_draft,
+        counts = (one.sends, one.people_reached, one.sends_without_draft,
                   one.displaced, one.moved, one.gained)  # fmt: skip
-        name = f"{one.trigger} (draft)" if one.draft else one.trigger
+        name = f"{one.trigger} *" if one.draft else one.trigger
         table.add_row(name, *(f"{count:,}" for count in counts))
     return table
 
@@ -71,13 +72,9 @@ def _suppressed(one: TriggerResult) -> Table:
     return table
 
 
-def _days(one: TriggerResult, zone: str) -> Table:
-    table = Table(title=f"{one.trigger}: sends a day ({zone})", title_justify="left")
-    table.add_column("day", style="cyan")
-    table.add_column("sends", justify="right")
-    for day, count in one.sends_by_day.items():
-        table.add_row(day, f"{count:,}")
-    return table
+def _days(one: TriggerResult, zone: str) -> RenderableType:
+    days = [f"{day} {count:>6,}" for day, count in one.sends_by_day.items()]
+    return Group(Text(f"{one.trigger}: sends a day ({zone})"), Columns(days, padding=(0, 3)))
 
 
 def _samples(report: Report) -> Iterator[RenderableType]:

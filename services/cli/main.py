@@ -8,6 +8,7 @@ from services.cli import console, dead_letters
 from services.cli.apply import apply_command
 from services.cli.backtest import backtest_command
 from services.cli.demo import demo_command
+from services.cli.explain import explain_command
 from services.cli.migrations import OWNERS, migrate_all
 from services.cli.up import up_command
 from services.contracts.topics import TOPICS
@@ -24,6 +25,7 @@ app.command("up")(up_command)
 app.command("demo")(demo_command)
 app.command("apply")(apply_command)
 app.command("backtest")(backtest_command)
+app.command("explain")(explain_command)
 app.add_typer(dead_letters.app, name="dlq")
 
 

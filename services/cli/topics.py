@@ -9,7 +9,7 @@ from aiokafka.errors import KafkaError
 
 from services.contracts.errors import Transient
 from services.contracts.topics import Topic
-from services.runtime.kafka import make_consumer, topic_name
+from services.runtime.kafka import make_consumer, make_producer, require_topics, topic_name
 from services.runtime.settings import KafkaSettings
 
 READ_RECORDS_MAX: Final = 2_000
@@ -18,9 +18,15 @@ ENDS_SECONDS_MAX: Final = 30.0
 
 
 async def read_topic(
-    settings: KafkaSettings, topic: Topic, *, timeout_seconds: float
+    settings: KafkaSettings,
+    topic: Topic,
+    *,
+    timeout_seconds: float,
+    partition: int | None = None,
+    start: int | None = None,
 ) -> AsyncIterator[Any]:
-    """Yield every record that stands in the topic when reading begins, by partition in order.
+    """Yield every record that stands in the topic when reading begins, by partition in order;
+    of one partition alone where that is asked for, from offset `start` on.
 
     Raises:
         Transient: the broker fails or the end is not reached in time.
@@ -31,30 +37,39 @@ async def read_topic(
     ends: dict[TopicPartition, int] = {}
     try:
         await consumer.start()
-        partitions = [TopicPartition(name, number) for number in range(count)]
-        consumer.assign(partitions)
-        await consumer.seek_to_beginning(*partitions)
+        numbers = range(count) if partition is None else (partition,)
+        partitions = [TopicPartition(name, number) for number in numbers]
+        await _assign(consumer, partitions, start)
         open_ = set(partitions)
         while open_:
             if time.monotonic() > deadline:
                 raise Transient(f"topic {name} could not be read in {timeout_seconds:.0f} s")
             batches = await consumer.getmany(timeout_ms=POLL_MS, max_records=READ_RECORDS_MAX)
-            for partition in open_ - ends.keys():
+            for one in open_ - ends.keys():
                 # The end comes with the answers to Fetch: not every ListOffsets is right.
-                if (end := consumer.highwater(partition)) is not None:
-                    ends[partition] = end
-            for partition, records in batches.items():
+                if (end := consumer.highwater(one)) is not None:
+                    ends[one] = end
+            for one, records in batches.items():
                 for record in records:
-                    if record.offset < ends[partition]:
+                    if record.offset < ends[one]:
                         yield record
-            for partition in list(open_):
-                if partition in ends and await consumer.position(partition) >= ends[partition]:
-                    open_.discard(partition)
-                    consumer.pause(partition)
+            for one in list(open_):
+                if one in ends and await consumer.position(one) >= ends[one]:
+                    open_.discard(one)
+                    consumer.pause(one)
     except (KafkaError, OSError) as error:
         raise Transient(f"topic {name}: {error!r}") from error
     finally:
         await consumer.stop()
+
+
+async def _assign(consumer: Any, partitions: list[TopicPartition], start: int | None) -> None:
+    consumer.assign(partitions)
+    if start is None:
+        await consumer.seek_to_beginning(*partitions)
+        return
+    for partition in partitions:
+        consumer.seek(partition, start)
 
 
 async def committed(settings: KafkaSettings, group: str, topic: Topic) -> dict[int, int]:
@@ -100,3 +115,20 @@ async def ends_of(settings: KafkaSettings, topic: Topic) -> dict[int, int]:
         raise Transient(f"topic {name}: {error!r}") from error
     finally:
         await consumer.stop()
+
+
+async def partitions_of(settings: KafkaSettings, topic: Topic) -> int:
+    """How many partitions the topic has, whatever the settings say of it.
+
+    Raises:
+        Transient: the broker fails, or has no such topic.
+    """
+    await require_topics(settings, [topic])
+    producer = make_producer(settings)
+    try:
+        await producer.start()
+        return len(await producer.partitions_for(topic_name(settings, topic)))
+    except (KafkaError, OSError) as error:
+        raise Transient(f"topic {topic_name(settings, topic)}: {error!r}") from error
+    finally:
+        await producer.stop()

@@ -15,13 +15,13 @@ from services.triggers.engine.limits import (
     TRAITS_BYTES_MAX,
     TRAITS_MAX,
 )
+from services.triggers.engine.local import known, own_calendar
 from services.triggers.engine.outputs import Outputs
 from services.triggers.engine.rules import Rules
 from services.triggers.engine.state import PersonState, Sending
 from services.triggers.engine.tags import LEAVES_AT, TOTAL
-from services.triggers.engine.windows import Calendar, calendar_of, known_zones
+from services.triggers.engine.windows import Calendar
 
-ZONE_TRAIT: Final = "timezone"
 GROUP_TRAIT: Final = "group_id"
 
 _NOTHING_SENT: Final = Sending()
@@ -87,7 +87,7 @@ def absorb(state: PersonState, event: Event, at: Micros, out: Outputs) -> None:
         state.anonymous_id = event.anonymous_id
     if event.context:
         zone = event.context.get("timezone")
-        if zone is not None and zone != state.zone and _known(zone):
+        if zone is not None and zone != state.zone and known(zone):
             state.zone = zone
     if event.type != TRACK:
         _absorb_call(state, event, at, out)
@@ -105,18 +105,9 @@ def _absorb_call(state: PersonState, event: Event, at: Micros, out: Outputs) -> 
             state.aliases = (*state.aliases, event.previous_id)
 
 
-def _known(zone: Any) -> bool:
-    return isinstance(zone, str) and zone in known_zones()
-
-
 def calendar_for(state: PersonState, rules: Rules) -> Calendar:
-    """The person's own calendar: trait `timezone`, else the last event's, else the workspace's."""
-    zone = state.traits.get(ZONE_TRAIT)
-    if _known(zone):
-        return calendar_of(zone)
-    if state.zone is not None and _known(state.zone):
-        return calendar_of(state.zone)
-    return rules.calendar
+    """The person's own calendar, else the workspace's."""
+    return own_calendar(state, rules.calendar)
 
 
 def tag_values(state: PersonState, rules: Rules, now: Micros) -> dict[str, Any]:

@@ -1,0 +1,144 @@
+"""Entries over tags: `entry.tag_change` and `entry.threshold`.
+
+What a person's tags look like to the entry is remembered; they come in when it becomes
+something else. Events change tags, and so does time: at the instants at which a bucket leaves
+its window, and there it looks at each of them as of that instant.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+from services.contracts.event import Event
+from services.contracts.time import Micros
+from services.triggers.engine.clauses import NUMERIC, clause_holds
+from services.triggers.engine.fingerprint import fingerprint_parts, value_text
+from services.triggers.engine.limits import NEVER
+from services.triggers.engine.sensors import DUE, Entered, Making, Sensed
+from services.triggers.engine.state import PersonState, Slot, Tags
+from services.triggers.engine.tags import LEAVES_AT
+
+_SEEN: Final = 1
+
+Look = Callable[[Tags, Micros], Any]
+"""What the entry sees of the tags at an instant; None where there is nothing to go by. It
+reads every tag of the entry."""
+
+
+class WatchSensor:
+    """Slot: `[due, seen]`, none for whoever looks as one without any events does.
+
+    Everyone is looked at once when the entry is new: what it sees then is where they stand,
+    and lets nobody in.
+    """
+
+    for_everyone = True
+
+    def __init__(
+        self,
+        making: Making,
+        tags: Sequence[str],
+        *,
+        kind: str,
+        look: Look,
+        comes_in: Callable[[Any, Any], bool],
+    ) -> None:
+        self.hears = frozenset(name for tag in tags for name in making.tag_events[tag])
+        self._keys = tuple(making.tag_keys[tag] for tag in tags)
+        self._kind = kind
+        self._look = look
+        self._comes_in = comes_in
+        self._at_first = look({}, 0)
+
+    def hear(
+        self, slot: Slot | None, state: PersonState, event: Event, at: Micros, *, late: bool
+    ) -> Sensed:
+        """A late event moves where they stand and lets nobody in."""
+        slot, came_in = self._see(slot, state.tags, state.now)
+        if late or not came_in:
+            return slot, ()
+        entered = Entered(
+            event_id=event.message_id,
+            properties=event.properties,
+            origin_received_at=event.received_at,
+        )
+        return slot, (entered,)
+
+    def look(self, slot: Slot | None, state: PersonState, now: Micros) -> Sensed:
+        """Look as of the instant that was due, be it long ago: others may follow."""
+        if slot is None:
+            return self._see(None, state.tags, now)[0], ()
+        due = slot[DUE]
+        slot, came_in = self._see(slot, state.tags, due)
+        if not came_in:
+            return slot, ()
+        entered = Entered(event_id=f"{self._kind}@{due}", properties={}, origin_received_at=now)
+        return slot, (entered,)
+
+    def _see(self, slot: Slot | None, tags: Tags, at: Micros) -> tuple[Slot | None, bool]:
+        before = self._at_first if slot is None else slot[_SEEN]
+        seen = self._look(tags, at)
+        if seen is None:
+            seen = before
+        changes_at = NEVER
+        for key in self._keys:
+            data = tags.get(key)
+            # A value that has left already leaves no second time.
+            if data is not None and at < data[LEAVES_AT] < changes_at:
+                changes_at = data[LEAVES_AT]
+        came_in = self._comes_in(before, seen)
+        if changes_at == NEVER and seen == self._at_first:
+            return None, came_in
+        return [changes_at, seen], came_in
+
+
+def tag_change(making: Making) -> WatchSensor:
+    """`entry.tag_change`: sees whether the condition holds, or which value there is."""
+    entry = making.trigger.entry.tag_change
+    assert entry is not None
+    read, op, wanted = making.read_tag[entry.tag], entry.op, entry.value
+    changed = entry.change == "changed"
+    comes_in = {
+        "entered": lambda before, seen: seen and not before,
+        "left": lambda before, seen: before and not seen,
+        "changed": lambda before, seen: before != seen,
+    }[entry.change]
+
+    def look(tags: Tags, at: Micros) -> Any:
+        value = read(tags, at)
+        return _value_key(value) if changed else clause_holds(op or "exists", value, wanted)
+
+    return WatchSensor(making, (entry.tag,), kind="tag_change", look=look, comes_in=comes_in)
+
+
+def _value_key(value: Any) -> int:
+    """A fingerprint in the value's place: a list of texts would fill the slot."""
+    return fingerprint_parts(
+        [value_text(one) for one in (value if type(value) is list else [value])]
+    )
+
+
+def threshold(making: Making) -> WatchSensor:
+    """`entry.threshold`: sees whether the value has reached the bound.
+
+    A missing value has reached none. Where there is nothing to take a share of, the value
+    stays on its side.
+    """
+    entry = making.trigger.entry.threshold
+    assert entry is not None
+    read, bound, up = making.read_tag[entry.tag], entry.bound, entry.direction == "up"
+    of = None if entry.share_of is None else making.read_tag[entry.share_of]
+
+    def look(tags: Tags, at: Micros) -> bool | None:
+        value, wanted = read(tags, at), bound
+        if of is not None:
+            whole = of(tags, at)
+            if type(whole) not in NUMERIC or whole == 0:
+                return None
+            wanted = bound * whole
+        return type(value) in NUMERIC and bool(value >= wanted)
+
+    def comes_in(before: Any, seen: Any) -> bool:
+        return before is (not up) and seen is up
+
+    tags = (entry.tag,) if entry.share_of is None else (entry.tag, entry.share_of)
+    return WatchSensor(making, tags, kind="threshold", look=look, comes_in=comes_in)

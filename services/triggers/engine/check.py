@@ -20,6 +20,7 @@ from services.contracts.definitions import (
 from services.contracts.entries import Entry
 from services.contracts.event import RESERVED_NAMES
 from services.contracts.time import DAY, SECOND, parse_duration
+from services.triggers.engine.check_calendar import check_calendar_entry, never_crossed
 from services.triggers.engine.check_conditions import Problems, check_condition
 from services.triggers.engine.check_sending import (
     arbitration_problems,
@@ -79,6 +80,7 @@ def check(bundle: Bundle) -> list[tuple[str, str]]:
         _check_tag(tag, f"tags.{tag.id}", problems)
     for trigger in bundle.triggers:
         _check_trigger(trigger, f"triggers.{trigger.id}", tag_kinds, problems)
+    problems += never_crossed(bundle.triggers, bundle.tags)
     for policy in bundle.policies:
         _check_policy(policy, f"policies.{policy.id}", bundle.triggers, problems)
     if not problems:
@@ -204,6 +206,7 @@ def _check_trigger(
     if len(problems) > before or not _shape_fits(trigger, place, problems):
         return
     _check_entry(trigger.entry, f"{place}.entry", problems)
+    check_calendar_entry(trigger.entry, f"{place}.entry", problems, tag_kinds=tag_kinds)
     durations = [
         ("dedup.window", trigger.dedup.window),
         ("when_capped.expires_after", trigger.when_capped.expires_after),

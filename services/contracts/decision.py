@@ -9,7 +9,10 @@ from services.contracts.time import Micros
 
 
 class Outcome(StrEnum):
-    """`SENT`, or the first refusal in the order of the checks."""
+    """`SENT`, or the first refusal in the order of the checks.
+
+    `EXPIRED` and `EXIT` end what had been put off: its time was over, or its exit happened.
+    """
 
     SENT = "sent"
     WOULD_HAVE_SENT = "would_have_sent"
@@ -24,6 +27,7 @@ class Outcome(StrEnum):
     CAP = "cap"
     EXPIRED = "expired"
     ARBITRATION = "arbitration"
+    EXIT = "exit"
 
 
 class Decision(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

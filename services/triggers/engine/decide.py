@@ -10,13 +10,14 @@ from services.contracts.event import ALIAS, FUTURE_TOLERANCE, TRACK, Event
 from services.contracts.time import Micros
 from services.triggers.engine.candidates import Candidate
 from services.triggers.engine.dedup import first_time
+from services.triggers.engine.exits import leave
 from services.triggers.engine.fingerprint import fingerprint
 from services.triggers.engine.limits import INSTANT_MAX, NEVER, SNAPSHOT_EVERY
 from services.triggers.engine.outputs import Outputs
 from services.triggers.engine.person import absorb, snapshot
 from services.triggers.engine.rules import Rule, Rules
 from services.triggers.engine.sending import release, settle, take_due
-from services.triggers.engine.sensing import adopt, hear, look
+from services.triggers.engine.sensing import adopt, hear, look, watch
 from services.triggers.engine.state import PersonState
 
 OTHER_PERSON = "a state was given a record of another person"
@@ -67,11 +68,15 @@ def decide(  # noqa: C901  (hot: written out)
     else:
         state.last_seen_at = at
     state.changed = True
+    next_due = state.next_due
+    if now >= next_due:
+        begun = (begun or []) + watch(state, rules, now)
+        next_due = state.next_due
     react = rules.reactions.get(event.name)
     found = react and react(event.properties, state.traits, state.tags, at, now, late, out)
     wake_at = state.emitted_at + SNAPSHOT_EVERY
-    if wake_at > state.next_due:
-        wake_at = state.next_due
+    if wake_at > next_due:
+        wake_at = next_due
     sending = state.sending
     if (
         found
@@ -82,6 +87,7 @@ def decide(  # noqa: C901  (hot: written out)
     ):
         candidates = begun or []
         if event.name in rules.hearing:
+            leave(state, event, rules, now, out)
             candidates += hear(state, event, rules, at, now, late=late)
         if found:
             candidates += _entering(event, found, now)

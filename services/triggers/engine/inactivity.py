@@ -42,3 +42,7 @@ class InactivitySensor:
         slot[DUE] = NEVER
         entered = Entered(event_id=f"inactivity@{due}", properties={}, origin_received_at=now)
         return slot, (entered,)
+
+    def leave(self, slot: Slot, mark: int | None) -> Slot | None:
+        """They are not waited for any more, until another sign of life."""
+        return None

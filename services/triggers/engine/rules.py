@@ -1,6 +1,6 @@
 """Definitions compiled once for a revision: what an event of each name has to touch."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -11,17 +11,23 @@ from services.contracts.entries import Entry
 from services.contracts.errors import DefinitionError
 from services.contracts.time import Micros, parse_duration
 from services.triggers.engine import tags as rolling
+from services.triggers.engine.absence import AbsenceSensor
 from services.triggers.engine.caps import Cap, compile_cap
 from services.triggers.engine.check import check
 from services.triggers.engine.conditions import ReadTag, Test, compile_test
+from services.triggers.engine.dates import DateSensor
 from services.triggers.engine.fingerprint import fingerprint_parts
 from services.triggers.engine.inactivity import InactivitySensor
 from services.triggers.engine.quiet import QuietTable, quiet_table
 from services.triggers.engine.reactions import Listening, React, compile_reaction
-from services.triggers.engine.sensors import Make, Making, Sensor
+from services.triggers.engine.schedule import ScheduleSensor
+from services.triggers.engine.sensors import Make, Making, Sensor, Waits, WayOut
+from services.triggers.engine.sequence import SequenceSensor
 from services.triggers.engine.sketches import distinct, top_k
 from services.triggers.engine.state import TagData, Tags
 from services.triggers.engine.tags import Read, Rolling, tag_key
+from services.triggers.engine.waits import compile_match
+from services.triggers.engine.watch import WatchSensor, tag_change, threshold
 from services.triggers.engine.windows import Calendar, Window, calendar_of, window_of
 
 DECIDED_STATUSES = frozenset({"live", "paused"})
@@ -66,7 +72,11 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     triggers: dict[str, Rule]
     sensors: dict[int, tuple[Rule, Sensor]]
     hearing: dict[str, tuple[int, ...]]
+    """For each event that sensors or exits listen to: the sensors."""
     for_everyone: tuple[int, ...]
+    watching: frozenset[int]
+    """The sensors that follow tags, and so look before an event changes them."""
+    exits: dict[str, tuple[WayOut, ...]]
     statuses: dict[str, str]
     caps: tuple[Cap, ...]
 
@@ -136,7 +146,13 @@ def _compile_reactions(
 
 
 _SENSORS: Final[dict[str, Make]] = {
+    "absence": AbsenceSensor,
+    "date": DateSensor,
     "inactivity": InactivitySensor,
+    "schedule": ScheduleSensor,
+    "sequence": SequenceSensor,
+    "tag_change": tag_change,
+    "threshold": threshold,
 }
 """How the entries that no single event decides are compiled; `check` knows the same."""
 
@@ -151,8 +167,10 @@ def _compile_sensors(
     tags: Sequence[Listening],
     readers: dict[str, ReadTag],
     calendar: Calendar,
+    late_after: int,
 ) -> dict[int, tuple[Rule, Sensor]]:
     tag_events = {one.tag.id: frozenset(one.tag.events) for one in tags}
+    tag_keys = {one.tag.id: one.rolling.key for one in tags}
     sensors: dict[int, tuple[Rule, Sensor]] = {}
     for rule in rules:
         trigger = rule.trigger
@@ -160,15 +178,62 @@ def _compile_sensors(
         if kind is not None:
             # Change what it waits for, and what it remembers of a person goes.
             text = msgspec.json.encode(trigger.entry).decode()
+            exit_key = () if trigger.exit is None else trigger.exit.key
             making = Making(
-                trigger=trigger, read_tag=readers, tag_events=tag_events, calendar=calendar
+                trigger=trigger,
+                read_tag=readers,
+                tag_events=tag_events,
+                tag_keys=tag_keys,
+                calendar=calendar,
+                late_after=late_after,
             )
-            sensors[fingerprint_parts(["entry", trigger.id, text])] = rule, _SENSORS[kind](making)
+            basis = _basis(trigger.entry, making)
+            key = fingerprint_parts(["entry", trigger.id, text, *exit_key, *basis])
+            sensors[key] = rule, _SENSORS[kind](making)
     return sensors
 
 
-def _hearing(sensors: dict[int, tuple[Rule, Sensor]]) -> dict[str, tuple[int, ...]]:
-    hearing: dict[str, tuple[int, ...]] = {}
+def _basis(entry: Entry, making: Making) -> list[str]:
+    """What an entry speaks of without saying it, and means something else once it changes."""
+    keys, watched = making.tag_keys, entry.tag_change or entry.threshold
+    basis = [] if watched is None else [str(keys[watched.tag])]
+    if entry.threshold is not None and entry.threshold.share_of is not None:
+        basis.append(str(keys[entry.threshold.share_of]))
+    if entry.schedule is not None and entry.schedule.time_zone is None:
+        basis.append(making.calendar.zone)
+    return basis
+
+
+def _compile_exits(
+    rules: Sequence[Rule], sensors: dict[int, tuple[Rule, Sensor]], readers: dict[str, ReadTag]
+) -> dict[str, tuple[WayOut, ...]]:
+    waiting = {
+        rule.trigger.id: (key, sensor)
+        for key, (rule, sensor) in sensors.items()
+        if isinstance(sensor, Waits)
+    }
+    exits: dict[str, tuple[WayOut, ...]] = {}
+    for rule in rules:
+        trigger = rule.trigger
+        if trigger.exit is None:
+            continue
+        slot, waits = waiting.get(trigger.id, (None, None))
+        way = WayOut(
+            trigger=trigger.id,
+            match=compile_match(trigger.exit, readers),
+            key=trigger.exit.key,
+            slot=slot,
+            waits=waits,
+        )
+        for name in way.match.events:
+            exits[name] = (*exits.get(name, ()), way)
+    return exits
+
+
+def _hearing(
+    sensors: dict[int, tuple[Rule, Sensor]], exits: Iterable[str]
+) -> dict[str, tuple[int, ...]]:
+    hearing: dict[str, tuple[int, ...]] = dict.fromkeys(exits, ())
     for key, (_, sensor) in sensors.items():
         for name in sensor.hears:
             hearing[name] = (*hearing.get(name, ()), key)
@@ -198,13 +263,15 @@ def compile_rules(bundle: Bundle, *, workspace: str = "default") -> Rules:
         for trigger in sorted(bundle.triggers, key=lambda one: one.id)
         if trigger.status in DECIDED_STATUSES
     ]
-    sensors = _compile_sensors(rules, tags, readers, calendar)
+    late_after = parse_duration(settings.late_after)
+    sensors = _compile_sensors(rules, tags, readers, calendar, late_after)
+    exits = _compile_exits(rules, sensors, readers)
     return Rules(
         revision=bundle.revision,
         workspace=workspace,
         zone=settings.time_zone,
         calendar=calendar,
-        late_after=parse_duration(settings.late_after),
+        late_after=late_after,
         message_id_window=parse_duration(settings.message_id_window),
         message_ids_max=settings.message_ids_max,
         opt_in=settings.consent == "opt_in",
@@ -224,8 +291,12 @@ def compile_rules(bundle: Bundle, *, workspace: str = "default") -> Rules:
         tags_empty={one.tag.id: one.rolling.empty for one in tags},
         triggers={rule.trigger.id: rule for rule in rules},
         sensors=sensors,
-        hearing=_hearing(sensors),
+        hearing=_hearing(sensors, exits),
+        exits=exits,
         for_everyone=tuple(key for key, (_, one) in sensors.items() if one.for_everyone),
+        watching=frozenset(
+            key for key, (_, one) in sensors.items() if isinstance(one, WatchSensor)
+        ),
         statuses={trigger.id: trigger.status for trigger in bundle.triggers},
         caps=caps,
     )

@@ -8,7 +8,7 @@ from services.triggers.engine.candidates import Candidate
 from services.triggers.engine.limits import NEVER
 from services.triggers.engine.rules import Rule, Rules
 from services.triggers.engine.sensors import DUE, Entered, Sensed
-from services.triggers.engine.state import PersonState
+from services.triggers.engine.state import PersonState, Slot
 
 
 def hear(
@@ -23,9 +23,25 @@ def hear(
     return candidates
 
 
+def watch(state: PersonState, rules: Rules, now: Micros) -> list[Candidate]:
+    """Let those that follow tags look as of every instant up to now at which time changed one.
+
+    To be called before anything reads a tag as of now: what a window held before is gone then.
+    """
+    candidates: list[Candidate] = []
+    slots, watching = state.slots, rules.watching
+    while due := [(slots[one][DUE], one) for one in slots if one in watching]:
+        at, key = min(due)
+        if at > now:
+            break
+        rule, sensor = rules.sensors[key]
+        candidates += _taken_up(state, key, rule, sensor.look(slots[key], state, now), now)
+    return candidates
+
+
 def look(state: PersonState, rules: Rules, now: Micros) -> list[Candidate]:
     """Let every sensor look whose instant has come."""
-    candidates: list[Candidate] = []
+    candidates = watch(state, rules, now)
     while state.next_due <= now:
         # In the order of the instants: what comes first can change what another finds.
         key = min(state.slots, key=lambda one: (state.slots[one][DUE], one))
@@ -39,7 +55,7 @@ def adopt(state: PersonState, rules: Rules, now: Micros) -> list[Candidate]:
     """Other rules are in force: slots of entries that are gone go, those of all people begin."""
     state.slots = {key: slot for key, slot in state.slots.items() if key in rules.sensors}
     state.next_due = _next_due(state)
-    candidates: list[Candidate] = []
+    candidates = watch(state, rules, now)
     for key in rules.for_everyone:
         if key not in state.slots:
             rule, sensor = rules.sensors[key]
@@ -47,15 +63,20 @@ def adopt(state: PersonState, rules: Rules, now: Micros) -> list[Candidate]:
     return candidates
 
 
-def _taken_up(
-    state: PersonState, key: int, rule: Rule, sensed: Sensed, now: Micros
-) -> list[Candidate]:
-    slot, entered = sensed
+def keep(state: PersonState, key: int, slot: Slot | None) -> None:
+    """Put a slot back as it is now, or do away with it."""
     if slot is None:
         state.slots.pop(key, None)
     else:
         state.slots[key] = slot
     state.next_due = _next_due(state)
+
+
+def _taken_up(
+    state: PersonState, key: int, rule: Rule, sensed: Sensed, now: Micros
+) -> list[Candidate]:
+    slot, entered = sensed
+    keep(state, key, slot)
     return _candidates(rule, entered, now)
 
 

@@ -6,7 +6,7 @@ for nothing. The instant may be too early, never too late: looking then puts it 
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, runtime_checkable
 
 import msgspec
 
@@ -15,6 +15,7 @@ from services.contracts.event import Event
 from services.contracts.time import Micros
 from services.triggers.engine.conditions import ReadTag
 from services.triggers.engine.state import PersonState, Slot
+from services.triggers.engine.waits import Match
 from services.triggers.engine.windows import Calendar
 
 DUE: Final = 0
@@ -53,6 +54,24 @@ class Sensor(Protocol):
         """The instant of the slot has come, or `for_everyone` and there is no slot yet."""
 
 
+@runtime_checkable
+class Waits(Protocol):
+    """A sensor that an exit can end: it waits for something in the person."""
+
+    def leave(self, slot: Slot, mark: int | None) -> Slot | None:
+        """The slot without what waited in it, with a `mark` without what bears it."""
+
+
+class WayOut(msgspec.Struct, frozen=True, kw_only=True, eq=False):
+    """The compiled exit of a trigger; `slot` and `waits` where its entry waits for events."""
+
+    trigger: str
+    match: Match
+    key: tuple[str, ...]
+    slot: int | None
+    waits: Waits | None
+
+
 class Making(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """What a sensor is made from."""
 
@@ -60,8 +79,11 @@ class Making(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     read_tag: Mapping[str, ReadTag]
     tag_events: Mapping[str, frozenset[str]]
     """The events that each tag takes in."""
+    tag_keys: Mapping[str, int]
+    """Where each tag's data stands in a state."""
     calendar: Calendar
     """The workspace's."""
+    late_after: int
 
 
 Make = Callable[[Making], Sensor]

@@ -1,0 +1,54 @@
+"""The ways out: an event ends what a trigger has waiting in the person.
+
+An exit works when it arrives, however late and whatever its own time: nothing goes out after
+it. It is not remembered, so it touches nothing that comes in later.
+"""
+
+from services.contracts.decision import Outcome
+from services.contracts.event import Event
+from services.contracts.time import Micros
+from services.triggers.engine.outputs import Outputs
+from services.triggers.engine.rules import Rules
+from services.triggers.engine.sending import decode, no_longer
+from services.triggers.engine.sensing import keep
+from services.triggers.engine.sensors import WayOut
+from services.triggers.engine.state import Pending, PersonState
+from services.triggers.engine.waits import key_of
+
+
+def leave(state: PersonState, event: Event, rules: Rules, now: Micros, out: Outputs) -> None:
+    """End what the event is an exit from; sends that were put off leave a record `exit`.
+
+    Conditions see the tags with the event applied.
+    """
+    for way in rules.exits.get(event.name, ()):
+        sending = state.sending
+        pending = (
+            [one for one in sending.pending if one.trigger == way.trigger]
+            if sending is not None
+            else []
+        )
+        slot = None if way.slot is None else state.slots.get(way.slot)
+        if not pending and slot is None:
+            continue
+        if not way.match.fits(event, state):
+            continue
+        mark = key_of(event.properties, way.key) if way.key else None
+        if way.key and mark is None:
+            continue
+        if slot is not None and way.slot is not None and way.waits is not None:
+            keep(state, way.slot, way.waits.leave(slot, mark))
+        ended = [one for one in pending if _bears(one, way, mark)]
+        if sending is not None and ended:
+            sending.pending = [one for one in sending.pending if one not in ended]
+        details = {"exit_event": event.name, "exit_event_id": event.message_id}
+        for one in ended:
+            out.decisions.append(
+                no_longer(
+                    state, one, rules, now, Outcome.EXIT, {**details, "entered_at": one.entered_at}
+                )
+            )
+
+
+def _bears(pending: Pending, way: WayOut, mark: int | None) -> bool:
+    return mark is None or key_of(decode(pending.properties), way.key) == mark

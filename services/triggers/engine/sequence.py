@@ -1,0 +1,131 @@
+"""One after the other, close enough together: `entry.sequence`.
+
+Slot: `[NEVER, events, settled]`. `events` are those that may yet serve, in order of event time
+(of arrival where that is equal), each `[at, key, parts, mark]`: `parts` has a bit for each part
+that it fitted when it arrived. Nothing is kept of an event but this, so one is remembered too
+that came before the part it follows. `settled` holds for each key the end of its last sequence.
+"""
+
+from bisect import bisect_right
+from typing import Any
+
+from services.contracts.event import Event
+from services.contracts.time import Micros, parse_duration
+from services.triggers.engine.limits import NEVER, SEQUENCE_EVENTS_MAX
+from services.triggers.engine.sensors import Entered, Making, Sensed
+from services.triggers.engine.state import PersonState, Slot
+from services.triggers.engine.waits import SETTLED, compile_match, has_room, key_of, mark_of, settle
+
+_EVENTS = 1
+_AT, _KEY, _PARTS, _MARK = 0, 1, 2, 3
+
+Kept = list[Any]
+
+
+class SequenceSensor:
+    """Completed by whichever of its events arrives last; that one stands for it."""
+
+    for_everyone = False
+
+    def __init__(self, making: Making) -> None:
+        entry, way_out = making.trigger.entry.sequence, making.trigger.exit
+        assert entry is not None
+        self._parts = [compile_match(part, making.read_tag) for part in entry.parts]
+        self.hears = frozenset().union(*(part.events for part in self._parts))
+        self._within = parse_duration(entry.within)
+        self._key = entry.key
+        self._exit_key = way_out.key if way_out is not None else ()
+        self._late_after = making.late_after
+
+    def hear(
+        self, slot: Slot | None, state: PersonState, event: Event, at: Micros, *, late: bool
+    ) -> Sensed:
+        """Keep it in its place, and see whether it completes a sequence of its key."""
+        parts = sum(1 << n for n, part in enumerate(self._parts) if part.fits(event, state))
+        if late or not parts:
+            return slot, ()
+        key = key_of(event.properties, self._key)
+        if key is None:
+            return slot, ()
+        if slot is None:
+            slot = [NEVER, [], {}]
+        if at < slot[SETTLED].get(key, -NEVER):
+            return slot, ()
+        events: list[Kept] = slot[_EVENTS]
+        self._forget(events, state.now)
+        place = bisect_right(events, at, key=_at)
+        events.insert(place, [at, key, parts, mark_of(event.properties, self._exit_key)])
+        end = self._end(events, key)
+        if end is None:
+            while events and (len(events) > SEQUENCE_EVENTS_MAX or not has_room(state, slot)):
+                del events[_dispensable(events)]
+            return (slot if events or slot[SETTLED] else None), ()
+        # A completed sequence uses up all of its key that came before its end.
+        settle(state, slot, key, events[end][_AT], state.now - self._late_after)
+        slot[_EVENTS] = [one for n, one in enumerate(events) if n > end or one[_KEY] != key]
+        entered = Entered(
+            event_id=event.message_id,
+            properties=event.properties,
+            origin_received_at=event.received_at,
+        )
+        return slot, (entered,)
+
+    def look(self, slot: Slot | None, state: PersonState, now: Micros) -> Sensed:
+        """Never asked for: time alone completes nothing."""
+        return slot, ()
+
+    def leave(self, slot: Slot, mark: int | None) -> Slot | None:
+        """Forget the events that may yet serve, with a mark only those that bear it."""
+        slot[_EVENTS] = [one for one in slot[_EVENTS] if mark is not None and one[_MARK] != mark]
+        return slot if slot[_EVENTS] or slot[SETTLED] else None
+
+    def _forget(self, events: list[Kept], now: Micros) -> None:
+        """Drop the events from which no sequence can begin any more, whatever still arrives."""
+        before = now - self._late_after - self._within
+        gone = 0
+        while gone < len(events) and events[gone][_AT] < before:
+            gone += 1
+        del events[:gone]
+
+    def _end(self, events: list[Kept], key: int) -> int | None:
+        """Index of the event with which the first complete sequence of the key ends."""
+        # For each number of parts: the latest instant at which so many of them can have begun.
+        last = len(self._parts) - 1
+        begun: list[Micros | None] = [None] * len(self._parts)
+        for n, (at, its_key, parts, _) in enumerate(events):
+            if its_key != key:
+                continue
+            # From the last part to the first, so that no event serves as two.
+            for part in range(last, -1, -1):
+                if not parts >> part & 1:
+                    continue
+                since = at if part == 0 else begun[part - 1]
+                if since is None or at - since > self._within:
+                    continue
+                if part == last:
+                    return n
+                before = begun[part]
+                begun[part] = since if before is None else max(before, since)
+        return None
+
+
+def _at(event: Kept) -> Micros:
+    at: Micros = event[_AT]
+    return at
+
+
+def _dispensable(events: list[Kept]) -> int:
+    """The event to do without: one that its key's next replaces, else one that waits for
+    something before it to arrive yet, else the oldest."""
+    latest: dict[int, int] = {}
+    without_beginning: int | None = None
+    for n, (_, key, parts, mark) in enumerate(events):
+        before = latest.get(key)
+        if before is not None:
+            one_part = parts & (parts - 1) == 0
+            if one_part and events[before][_PARTS:] == [parts, mark]:
+                return before
+        elif not parts & 1 and without_beginning is None:
+            without_beginning = n
+        latest[key] = n
+    return without_beginning or 0

@@ -1,0 +1,111 @@
+"""What entries that wait for events share: matches, keys, and how much they may keep."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import msgspec
+
+from services.contracts.entries import EventMatch, Exit
+from services.contracts.event import Event
+from services.contracts.time import Micros
+from services.triggers.engine.clauses import lookup
+from services.triggers.engine.conditions import ReadTag, Test, compile_test
+from services.triggers.engine.fingerprint import fingerprint_parts, value_text
+from services.triggers.engine.limits import (
+    SETTLED_KEYS_MAX,
+    SLOTS_BYTES_MAX,
+    WAIT_PROPERTIES_BYTES_MAX,
+)
+from services.triggers.engine.state import PersonState, Slot
+
+encode: Final = msgspec.msgpack.Encoder().encode
+decode_properties: Final = msgspec.msgpack.Decoder(dict[str, Any]).decode
+
+_HEADER_BYTES: Final = 5
+_UNSTORABLE: Final = (OverflowError, TypeError, UnicodeEncodeError, RecursionError)
+
+NO_KEY: Final = 0
+"""The key of everything where none is asked."""
+
+SETTLED: Final = 2
+"""Index, in the slots of entries that wait, of the instants up to which nothing begins."""
+
+
+class Match(msgspec.Struct, frozen=True, kw_only=True, eq=False):
+    """Events of these names on which a condition holds."""
+
+    events: frozenset[str]
+    holds: Test | None
+
+    def fits(self, event: Event, state: PersonState) -> bool:
+        """Whether the event is one of these; tags hold it already."""
+        return event.name in self.events and (
+            self.holds is None or self.holds(event.properties, state.traits, state.tags, state.now)
+        )
+
+
+def compile_match(match: EventMatch | Exit, readers: Mapping[str, ReadTag]) -> Match:
+    """The test of a checked match."""
+    return Match(
+        events=frozenset(match.events),
+        holds=None if match.where is None else compile_test(match.where, readers),
+    )
+
+
+def key_of(properties: Mapping[str, Any], paths: Sequence[str]) -> int | None:
+    """Fingerprint of the values at these paths, None where one is missing or no scalar."""
+    if not paths:
+        return NO_KEY
+    parts = []
+    for path in paths:
+        value = lookup(properties, path)
+        if not isinstance(value, str | int | float | bool):
+            return None
+        parts.append(value_text(value))
+    return fingerprint_parts(parts)
+
+
+def mark_of(properties: Mapping[str, Any], paths: Sequence[str]) -> int:
+    """The key by which an exit finds what waits, `NO_KEY` where it never will."""
+    mark = key_of(properties, paths)
+    return NO_KEY if mark is None else mark
+
+
+def kept_properties(properties: Mapping[str, Any]) -> bytes:
+    """An entry event's properties as msgpack; of too large ones, in order, those that fit."""
+    try:
+        whole = encode(properties)
+    except _UNSTORABLE:
+        whole = None
+    if whole is not None and len(whole) <= WAIT_PROPERTIES_BYTES_MAX:
+        return whole
+    kept: dict[str, Any] = {}
+    room = WAIT_PROPERTIES_BYTES_MAX - _HEADER_BYTES
+    for name, value in properties.items():
+        try:
+            size = len(encode(name)) + len(encode(value))
+        except _UNSTORABLE:
+            continue
+        if size <= room:
+            kept[name] = value
+            room -= size
+    return encode(kept)
+
+
+def has_room(state: PersonState, slot: Slot) -> bool:
+    """Whether this slot, as it is now, and all others of the person are within their bound."""
+    others = sum(len(encode(one)) for one in state.slots.values() if one is not slot)
+    return len(encode(slot)) + others <= SLOTS_BYTES_MAX
+
+
+def settle(state: PersonState, slot: Slot, key: int, at: Micros, forgotten: Micros) -> None:
+    """Remember that up to `at` nothing of this key begins any more; forget what is older than
+    `forgotten`, and past the bound the oldest."""
+    settled: dict[int, Micros] = slot[SETTLED]
+    settled[key] = max(at, settled.get(key, at))
+    for old in [one for one, until in settled.items() if until < forgotten]:
+        del settled[old]
+    if len(settled) > SETTLED_KEYS_MAX:
+        del settled[min(settled, key=settled.__getitem__)]
+    if not has_room(state, slot):
+        settled.clear()

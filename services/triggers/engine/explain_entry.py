@@ -73,6 +73,7 @@ def _asked(entry: Entry) -> Iterator[tuple[str, tuple[str, ...], Condition | Non
 def of_events(
     state: PersonState, rule: Rule, rules: Rules, events: Sequence[Event], now: Micros
 ) -> Iterator[Finding]:
+    """Each place of the entry that asks for an event, on the last ones that concern it."""
     for place, names, where in _asked(rule.trigger.entry):
         concerned = [one for one in events if one.name in names]
         if not concerned:
@@ -85,6 +86,7 @@ def of_events(
 
 
 def of_audience(state: PersonState, rule: Rule, rules: Rules, now: Micros) -> Iterator[Finding]:
+    """The audience on the profile as it stands, without an event."""
     if rule.audience is not None:
         subjects = _subjects(state, rules, {}, now)
         yield _evaluated("audience", rule.audience, subjects, "audience", "the audience now", None)
@@ -143,10 +145,8 @@ def _clauses(
     )
 
 
-# What entries ask of the profile rather than of an event.
-
-
 def of_values(state: PersonState, rule: Rule, rules: Rules, now: Micros) -> Iterator[Finding]:
+    """What the entry asks of the profile rather than of an event."""
     entry = rule.trigger.entry
     if entry.tag_change is not None:
         yield _of_tag_change(entry.tag_change, _subjects(state, rules, {}, now))

@@ -5,11 +5,12 @@ from collections.abc import AsyncIterator
 from typing import Any, Final
 
 from aiokafka import TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
 from services.contracts.errors import Transient
 from services.contracts.topics import Topic
-from services.runtime.kafka import make_consumer, make_producer, require_topics, topic_name
+from services.runtime.kafka import make_consumer, require_topics, topic_name
 from services.runtime.settings import KafkaSettings
 
 READ_RECORDS_MAX: Final = 2_000
@@ -124,11 +125,13 @@ async def partitions_of(settings: KafkaSettings, topic: Topic) -> int:
         Transient: the broker fails, or has no such topic.
     """
     await require_topics(settings, [topic])
-    producer = make_producer(settings)
+    name = topic_name(settings, topic)
+    admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka)
     try:
-        await producer.start()
-        return len(await producer.partitions_for(topic_name(settings, topic)))
+        await admin.start()
+        (described,) = await admin.describe_topics([name])
+        return len(described["partitions"])
     except (KafkaError, OSError) as error:
-        raise Transient(f"topic {topic_name(settings, topic)}: {error!r}") from error
+        raise Transient(f"topic {name}: {error!r}") from error
     finally:
-        await producer.stop()
+        await admin.close()

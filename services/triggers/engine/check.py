@@ -18,7 +18,6 @@ from services.contracts.definitions import (
     Workspace,
 )
 from services.contracts.entries import Entry
-from services.contracts.event import RESERVED_NAMES
 from services.contracts.time import DAY, SECOND, parse_duration
 from services.triggers.engine.check_calendar import check_calendar_entry, never_crossed
 from services.triggers.engine.check_conditions import Problems, check_condition
@@ -26,6 +25,12 @@ from services.triggers.engine.check_sending import (
     arbitration_problems,
     quiet_hours_problems,
     value_tiers_problems,
+)
+from services.triggers.engine.check_waiting import (
+    check_duration,
+    check_events,
+    check_waiting,
+    conditions_of,
 )
 from services.triggers.engine.limits import (
     BUCKETS_MAX,
@@ -121,32 +126,16 @@ def _shape_fits(definition: Definition, place: str, problems: Problems) -> bool:
     return False
 
 
-def _duration(text: str, place: str, problems: Problems) -> int | None:
-    try:
-        return parse_duration(text)
-    except ValueError as error:
-        problems.append((place, str(error)))
-        return None
-
-
 def _check_workspace(workspace: Workspace, problems: Problems) -> None:
     if not _shape_fits(workspace, "workspace", problems):
         return
     if workspace.time_zone not in known_zones():
         reason = f"unknown time zone {workspace.time_zone!r}: write an IANA name"
         problems.append(("workspace.time_zone", reason))
-    _duration(workspace.late_after, "workspace.late_after", problems)
-    _duration(workspace.message_id_window, "workspace.message_id_window", problems)
+    check_duration(workspace.late_after, "workspace.late_after", problems)
+    check_duration(workspace.message_id_window, "workspace.message_id_window", problems)
     for found in (quiet_hours_problems(workspace), value_tiers_problems(workspace)):
         problems += [(f"workspace.{name}", reason) for name, reason in found]
-
-
-def _check_events(events: Sequence[str], place: str, problems: Problems) -> None:
-    reserved = sorted(RESERVED_NAMES.values())
-    for number, name in enumerate(events):
-        if name.startswith("$") and name not in reserved:
-            reason = f"{name!r} is no name of an event; those with $ are {', '.join(reserved)}"
-            problems.append((f"{place}[{number}]", reason))
 
 
 def _check_tag(tag: Tag, place: str, problems: Problems) -> None:
@@ -156,14 +145,14 @@ def _check_tag(tag: Tag, place: str, problems: Problems) -> None:
         check_condition(tag.where, where, problems, tag_kinds={}, tags_allowed=False)
     if len(problems) > before or not _shape_fits(tag, place, problems):
         return
-    _check_events(tag.events, f"{place}.events", problems)
+    check_events(tag.events, f"{place}.events", problems)
     if tag.aggregate == "count" and tag.value is not None:
         problems.append((f"{place}.value", "count takes no value: it counts events"))
     if tag.aggregate != "count" and tag.value is None:
         reason = f"{tag.aggregate} needs a value, the property that it aggregates"
         problems.append((f"{place}.value", reason))
     if tag.aggregate == "top_k":
-        _duration(tag.half_life, f"{place}.half_life", problems)
+        check_duration(tag.half_life, f"{place}.half_life", problems)
     problems += [(f"{place}.{name}", reason) for name, reason in _window_problems(tag)]
 
 
@@ -173,8 +162,8 @@ def _window_problems(tag: Tag) -> Iterator[tuple[str, str]]:
             yield "bucket", "a bucket divides a window, and there is none"
         return
     found: Problems = []
-    span = _duration(tag.window, "window", found)
-    bucket = None if tag.bucket is None else _duration(tag.bucket, "bucket", found)
+    span = check_duration(tag.window, "window", found)
+    bucket = None if tag.bucket is None else check_duration(tag.bucket, "bucket", found)
     yield from found
     if span is None or found:
         return
@@ -198,14 +187,12 @@ def _check_trigger(
     trigger: Trigger, place: str, tag_kinds: dict[str, str], problems: Problems
 ) -> None:
     before = len(problems)
-    if trigger.entry.where is not None:
-        where = f"{place}.entry.where"
-        check_condition(trigger.entry.where, where, problems, tag_kinds=tag_kinds)
-    if trigger.audience is not None:
-        check_condition(trigger.audience, f"{place}.audience", problems, tag_kinds=tag_kinds)
+    for name, condition in conditions_of(trigger):
+        check_condition(condition, f"{place}.{name}", problems, tag_kinds=tag_kinds)
     if len(problems) > before or not _shape_fits(trigger, place, problems):
         return
     _check_entry(trigger.entry, f"{place}.entry", problems)
+    check_waiting(trigger, place, problems)
     check_calendar_entry(trigger.entry, f"{place}.entry", problems, tag_kinds=tag_kinds)
     durations = [
         ("dedup.window", trigger.dedup.window),
@@ -216,7 +203,7 @@ def _check_trigger(
         durations.append(("arbitration_window", trigger.arbitration_window))
     before = len(problems)
     for name, text in durations:
-        _duration(text, f"{place}.{name}", problems)
+        check_duration(text, f"{place}.{name}", problems)
     if len(problems) == before:
         found = arbitration_problems(trigger)
         problems += [(f"{place}.{name}", reason) for name, reason in found]
@@ -227,7 +214,7 @@ def _check_trigger(
         reason = f"mode {reentry.mode} takes none"
         problems.append((f"{place}.reentry.cooldown", reason))
     elif reentry.cooldown is not None:
-        _duration(reentry.cooldown, f"{place}.reentry.cooldown", problems)
+        check_duration(reentry.cooldown, f"{place}.reentry.cooldown", problems)
     if reentry.mode == "once_per_key" and not trigger.dedup.key:
         problems.append((f"{place}.dedup.key", "mode once_per_key needs a key"))
     for number, step in enumerate(trigger.steps):
@@ -247,11 +234,7 @@ def _check_entry(entry: Entry, place: str, problems: Problems) -> None:
         problems.append((place, f"exactly one of {ways} is needed, found {found}"))
     elif entry.where is not None and not entry.events:
         problems.append((f"{place}.where", "belongs to `events`"))
-    _check_events(entry.events, f"{place}.events", problems)
-    if entry.inactivity is not None:
-        where = f"{place}.inactivity"
-        _check_events(entry.inactivity.events, f"{where}.events", problems)
-        _duration(entry.inactivity.lasts, f"{where}.lasts", problems)
+    check_events(entry.events, f"{place}.events", problems)
 
 
 def _send_problems(send: Send, place: str) -> Iterator[tuple[str, str]]:
@@ -271,7 +254,7 @@ def _check_policy(
     if not _shape_fits(policy, place, problems):
         return
     if policy.window not in CALENDAR_UNITS:
-        span = _duration(policy.window, f"{place}.window", problems)
+        span = check_duration(policy.window, f"{place}.window", problems)
         if span is not None and span > parse_duration(CAP_WINDOW_MAX):
             reason = f"longer than {CAP_WINDOW_MAX}: a person's state would have no bound"
             problems.append((f"{place}.window", reason))

@@ -32,13 +32,15 @@ class StandInState(msgspec.Struct, array_like=True):
     wake_at: int | None = None
     notes: list[str] = []
     wake_fails: bool = False
+    revision: int = -1
 
 
 @dataclass(frozen=True)
 class StandInRules:
-    """Rules that know nothing but their revision."""
+    """Rules that know nothing but their revision, and whether they concern everyone."""
 
     revision: int
+    for_everyone: frozenset[int] = frozenset()
 
 
 class StandInOutputs:
@@ -68,6 +70,10 @@ def decode_state(data: bytes) -> StandInState:
         return msgspec.msgpack.decode(data[8:], type=StandInState)
     except msgspec.DecodeError as error:
         raise Malformed("bad_state", "not a state") from error
+
+
+def revision_of(data: bytes) -> int:
+    return decode_state(data).revision
 
 
 def wake_at_of(data: bytes) -> int | None:
@@ -115,7 +121,7 @@ def _decide(state: StandInState, outcome: Outcome, rules: StandInRules, now: int
 def decide(state: StandInState, event: Event, rules: StandInRules, now: int, out: Any) -> None:
     if event.name == "refuse":
         raise Malformed("refused", "refused on purpose")
-    state.now = now
+    state.now, state.revision = now, rules.revision
     state.notes.append(f"{event.message_id}@{rules.revision}")
     if event.name == "send":
         _send(state, event.message_id, rules, now, out)
@@ -150,13 +156,13 @@ def decide(state: StandInState, event: Event, rules: StandInRules, now: int, out
 def apply_delivery(
     state: StandInState, delivery: Delivery, rules: StandInRules, now: int, out: Any
 ) -> None:
-    state.now = now
+    state.now, state.revision = now, rules.revision
     state.notes.append(f"{delivery.status}:{delivery.send_id}")
     out.counts["applied"] += 1
 
 
 def wake(state: StandInState, rules: StandInRules, now: int, out: Any) -> None:
-    state.now = now
+    state.now, state.revision = now, rules.revision
     state.notes.append(f"woken:{state.wake_at}@{rules.revision}")
     due, state.wake_at = state.wake_at, None
     _send(state, f"wake:{due}", rules, now, out)
@@ -172,6 +178,8 @@ def stand_in() -> Engine:
         encode_state=encode_state,
         decode_state=decode_state,
         wake_at_of=wake_at_of,
+        revision_of=revision_of,
+        for_everyone=lambda rules: rules.for_everyone,
         outputs=StandInOutputs,
         decide=decide,
         apply_delivery=apply_delivery,

@@ -13,6 +13,7 @@ from services.triggers.engine.state import (
     decode_state,
     encode_state,
     new_state,
+    revision_of,
     wake_at_of,
 )
 
@@ -27,6 +28,7 @@ __all__ = [
     "decode_state",
     "encode_state",
     "new_state",
+    "revision_of",
     "wake",
     "wake_at_of",
 ]

@@ -147,6 +147,25 @@ def decode_state(data: bytes) -> PersonState:
     return state
 
 
+class _Head(msgspec.Struct, array_like=True, gc=False):
+    """The first fields of a `PersonState`: what follows them is passed over, not decoded."""
+
+    v: int
+    person: str
+    applied: int = -1
+    now: Micros = 0
+    wake_at: Micros | None = None
+    revision: int = -1
+
+
+_head_decoder: Final = msgspec.msgpack.Decoder(_Head)
+
+
+def revision_of(data: bytes) -> int:
+    """`revision` of an encoded state, -1 where none was ever in force; most of it is skipped."""
+    return _head_decoder.decode(memoryview(data)[_WAKE_BYTES:]).revision
+
+
 def wake_at_of(data: bytes) -> Micros | None:
     """`wake_at` of an encoded state, read without decoding it."""
     return int.from_bytes(data[:_WAKE_BYTES], "big") or None

@@ -9,6 +9,8 @@ import traceback
 from collections.abc import Generator, Sequence
 from typing import Any
 
+import msgspec
+
 from services.contracts.codec import decode_delivery, decode_marker, decode_tick
 from services.contracts.errors import Malformed
 from services.contracts.event import FUTURE_TOLERANCE, Event
@@ -41,8 +43,10 @@ from services.triggers.worker.reading import (
     value_of,
 )
 from services.triggers.worker.refold import happenings, refold
+from services.triggers.worker.rounds import asked_for, begun, due_at, ended
 from services.triggers.worker.timers import Timers
 from services.triggers.worker.values import (
+    ARMED_TOGETHER_MAX,
     FLUSH_DECISIONS_MAX,
     FLUSH_EVENTS_MAX,
     FLUSH_PEOPLE_MAX,
@@ -108,11 +112,11 @@ class PartitionFold:
         if meta.revision != self.meta.revision:
             self._rules = None
         self.meta = meta
-        wake_at_of = self._engine.wake_at_of
+        wake_at_of = self._stored_due_at if meta.round_at is not None else self._stored_wake_at
         self.timers.rebuild(
             (person, wake_at)
             for person, data in states.stored.items()
-            if person != META_KEY and (wake_at := wake_at_of(data)) is not None
+            if person != META_KEY and (wake_at := wake_at_of(person, data)) is not None
         )
         states.changed_outside = False
 
@@ -264,6 +268,10 @@ class PartitionFold:
         if not self._replay and tick.at > record.timestamp * MILLIS + FUTURE_TOLERANCE:
             raise Malformed("tick_in_future", "the tick is far ahead of its own record")
         position = position_of(record)
+        meta = begun(self.meta, tick.at, position)
+        if meta is not None:
+            self._set_meta(meta)
+            yield from self._arm_everyone()
         for person, state in self._at_hand.items():
             self.timers.arm(person, state.wake_at)
         for wake_at, person in self.timers.due(tick.at):
@@ -282,6 +290,22 @@ class PartitionFold:
                 self._letters.add(record, _engine_error(error), key=person.encode())
             if len(self._at_hand) >= FLUSH_PEOPLE_MAX:
                 yield self._flush(position)
+        meta = ended(self.meta, tick.at)
+        if meta is not None:
+            # Written out before it is forgotten who was woken by it: see `_roll_back`.
+            yield self._flush(position)
+            self._set_meta(meta)
+
+    def _arm_everyone(self) -> Steps:
+        for number, person in enumerate(list(self.states.stored)):
+            if person != META_KEY:
+                self.timers.arm(person, self._wake_at(person))
+            if number % ARMED_TOGETHER_MAX == ARMED_TOGETHER_MAX - 1:
+                yield Pause()
+
+    def _set_meta(self, meta: PartitionMeta) -> None:
+        self.meta = meta
+        self._flushes.meta_changed = True
 
     def _marker(self, record: Record) -> Steps:
         marker = decode_marker(value_of(record))
@@ -294,9 +318,13 @@ class PartitionFold:
         assert answer is not None
         if isinstance(answer, Unavailable):
             raise Malformed(answer.code, answer.reason)
+        everyone = self._engine.for_everyone
+        concerned = everyone(answer.rules) - everyone(self._rules)
+        meta = asked_for(self.meta, marker.revision, concerned)
         self._rules = answer.rules
-        self.meta = PartitionMeta(revision=marker.revision, applied=position_of(record))
-        self._flushes.meta_changed = True
+        self._set_meta(
+            msgspec.structs.replace(meta, revision=marker.revision, applied=position_of(record))
+        )
 
     # Failure and the end of a stretch.
 
@@ -325,6 +353,7 @@ class PartitionFold:
             upto=position,
             failed=self._failed,
             replay=self._replay,
+            due_at=self._due_at,
         )
         self._out.commands += again.commands
         self._out.decisions += again.decisions
@@ -389,10 +418,23 @@ class PartitionFold:
         if state is None:
             state = self.states.live.get(person)
         if state is not None:
-            wake_at: Micros | None = state.wake_at
-            return wake_at
+            return self._due_at(state)
         data = self.states.stored.get(person)
-        return None if data is None else self._engine.wake_at_of(data)
+        if data is None:
+            return None
+        if self.meta.round_at is None:
+            return self._engine.wake_at_of(data)
+        return self._stored_due_at(person, data)
+
+    def _due_at(self, state: Any) -> Micros | None:
+        return due_at(self.meta, state.person, state.wake_at, state.revision)
+
+    def _stored_wake_at(self, person: str, data: bytes) -> Micros | None:
+        return self._engine.wake_at_of(data)
+
+    def _stored_due_at(self, person: str, data: bytes) -> Micros | None:
+        engine = self._engine
+        return due_at(self.meta, person, engine.wake_at_of(data), engine.revision_of(data))
 
 
 def _engine_error(error: Exception) -> Malformed:

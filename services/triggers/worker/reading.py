@@ -9,6 +9,7 @@ from services.contracts.codec import decode_pack
 from services.contracts.errors import Malformed
 from services.contracts.event import Event
 from services.contracts.segment import parse_message
+from services.contracts.time import Micros
 from services.contracts.topics import (
     KIND_DELIVERY,
     KIND_EVENT,
@@ -41,11 +42,17 @@ class Record(Protocol):
 
 
 class PartitionMeta(msgspec.Struct, frozen=True, kw_only=True):
-    """What a partition remembers beside its people: the revision in force, and since where."""
+    """What a partition remembers beside its people: the revision in force, and since where.
+
+    `round_revision`: people last decided under older ones than this have still to be woken for
+    it, 0 where there is no such round; `round_at` is its beginning, the first tick's time.
+    """
 
     v: int = 1
     revision: int = 0
     applied: int = -1
+    round_revision: int = 0
+    round_at: Micros | None = None
 
 
 META_KEY: Final = "\x00partition"

@@ -1,6 +1,6 @@
 """Folding one person's part of a batch again, after a failure has spoilt their state."""
 
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from typing import Any
 
 from services.contracts.codec import decode_delivery, decode_tick
@@ -66,12 +66,13 @@ def refold(
     upto: int,
     failed: Container[tuple[int, str]],
     replay: bool,
+    due_at: Callable[[Any], Micros | None],
 ) -> None:
     """Bring a state that was decoded again from `after` to the point before `upto`.
 
     Nothing in between was folded under other rules, and all of it without an error, but for
     `failed` (position, person), which is left out, and what was `Malformed`, which is skipped
-    as it was then.
+    as it was then. `due_at` gives the instant of a state from which a tick wakes it.
     """
     for _, _, position, act, thing, at in happenings(
         records, state.person, engine, after=after, upto=upto, replay=replay
@@ -84,7 +85,8 @@ def refold(
             continue
         before = state.applied
         if act is None:
-            if state.wake_at is not None and state.wake_at <= at:
+            wake_at = due_at(state)
+            if wake_at is not None and wake_at <= at:
                 state.applied = position
                 engine.wake(state, rules, at, out)
             continue

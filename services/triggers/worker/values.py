@@ -15,6 +15,8 @@ FLUSH_EVENTS_MAX: Final = 40_000
 STRETCH_EVENTS_MAX: Final = 1_000
 """Events folded before the loop may turn: a batch of packs can hold a hundred thousand, and a
 member that is silent for so long loses its partitions. A pack is folded whole."""
+ARMED_TOGETHER_MAX: Final = 20_000
+"""Timers set before the loop may turn."""
 
 Records = list[tuple[bytes | None, bytes]]
 """(key, value) pairs."""

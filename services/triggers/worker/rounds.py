@@ -1,0 +1,55 @@
+"""Rounds: new rules can concern people to whom nothing happens, so everyone is woken once.
+
+The first tick after the marker begins a round, and in the minute that follows each person has
+an instant of their own. What is due when depends on the log and on the person alone, so a
+crash in the middle changes nothing; the round itself stands in the partition's meta, and who
+has had their turn is told by the revision in their state.
+"""
+
+from typing import Final
+
+import msgspec
+from xxhash import xxh3_64_intdigest
+
+from services.contracts.time import SECOND, Micros
+from services.triggers.worker.reading import PartitionMeta
+
+ROUND_SECONDS: Final = 60
+"""Long enough that a million people are a small part of what a worker does meanwhile."""
+_SPAN: Final = ROUND_SECONDS * SECOND
+
+
+def asked_for(meta: PartitionMeta, revision: int, everyone: frozenset[int]) -> PartitionMeta:
+    """The meta after a marker; `everyone` is what only the new rules want of all people.
+
+    A round under way goes on, or makes room for the new one, which does its work too.
+    """
+    if not everyone:
+        return meta
+    return msgspec.structs.replace(meta, round_revision=revision, round_at=None)
+
+
+def begun(meta: PartitionMeta, at: Micros, position: int) -> PartitionMeta | None:
+    """The meta with a round that begins at this tick; None where none does."""
+    waits = meta.round_revision > 0 and meta.round_at is None
+    # A tick from before the marker, in a replay, began nothing then.
+    if not waits or position <= meta.applied:
+        return None
+    return msgspec.structs.replace(meta, round_at=at)
+
+
+def ended(meta: PartitionMeta, at: Micros) -> PartitionMeta | None:
+    """The meta without the round, once everyone who was due at this tick has had their turn."""
+    if meta.round_at is None or at < meta.round_at + _SPAN:
+        return None
+    return msgspec.structs.replace(meta, round_revision=0, round_at=None)
+
+
+def due_at(
+    meta: PartitionMeta, person: str, wake_at: Micros | None, revision: int
+) -> Micros | None:
+    """When a person has to be woken, the round included."""
+    if meta.round_at is None or revision >= meta.round_revision:
+        return wake_at
+    turn = meta.round_at + xxh3_64_intdigest(person.encode()) % _SPAN
+    return turn if wake_at is None else min(turn, wake_at)

@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 BESIDE_KAFKA := $(BIN)/python deploy/kafka-local/kafka.py exec
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 .DEFAULT_GOAL := help
-.PHONY: help demo up check test integration on-kafka bench sdks kafka docs format lock clean
+.PHONY: help demo up check test simulate integration on-kafka bench sdks kafka docs format lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -40,6 +40,10 @@ check: $(VENV)/.dev ## format, lint, types, import contracts, unit tests: under 
 
 test: $(VENV)/.dev ## every test that needs nothing but Python
 	@$(BIN)/pytest -n 2 --dist loadgroup -m "not integration" $(ARGS)
+
+simulate: $(VENV)/.dev ## whole runs with faults, drawn from seeds: SEEDS=n [FROM=seed], or SEED=seed
+	@$(BIN)/python -m tests.simulation $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),200)) \
+		$(if $(FROM),--from $(FROM))
 
 integration: $(VENV)/.dev ## the suite against a real Apache Kafka and PostgreSQL (Java, Maven, Node)
 	@$(BESIDE_KAFKA) $(BIN)/pytest -m integration $(ARGS)

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from typing import Any, Final
 
 from services.contracts.topics import COMMANDS, DEAD_LETTERS, DECISIONS, PROFILES
@@ -52,18 +52,8 @@ class Delivery:
             LeaseLost: the partition may be another worker's by now.
         """
         if flush.has_outputs:
-            write = self._writer.write
-            writes: list[Coroutine[Any, Any, object]] = []
-            if flush.commands:
-                writes.append(self._write_commands(partition, flush))
-            if flush.decisions:
-                writes.append(write(self._decisions, partition, flush.decisions))
-            if flush.profiles:
-                writes.append(write(self._profiles, partition, flush.profiles))
-            if flush.letters:
-                writes.append(write(self._letters, DEAD_LETTER_PARTITION, flush.letters))
             with self._lease.held():
-                await asyncio.gather(*writes)
+                await asyncio.gather(*self._writes(partition, flush))
         for records in (flush.states, [] if flush.meta is None else [(_META, flush.meta)]):
             if records:
                 with self._lease.held():
@@ -71,6 +61,17 @@ class Delivery:
                 if last is not None:
                     written(last)
         self._figures.count(flush, time.monotonic() - since)
+
+    def _writes(self, partition: int, flush: Flush) -> Iterator[Coroutine[Any, Any, object]]:
+        write = self._writer.write
+        if flush.commands:
+            yield self._write_commands(partition, flush)
+        if flush.decisions:
+            yield write(self._decisions, partition, flush.decisions)
+        if flush.profiles:
+            yield write(self._profiles, partition, flush.profiles)
+        if flush.letters:
+            yield write(self._letters, DEAD_LETTER_PARTITION, flush.letters)
 
     async def _write_commands(self, partition: int, flush: Flush) -> None:
         await self._writer.write(self._commands, partition, flush.commands)

@@ -1,0 +1,118 @@
+"""The undisturbed run: the same log, folded once from its beginning, record by record."""
+
+from collections import defaultdict
+from typing import Any, Final
+
+import msgspec
+
+from services.contracts.command import SendCommand
+from services.contracts.decision import Decision
+from services.contracts.definitions import Bundle, DefinitionRecord
+from services.contracts.event import Event
+from services.runtime.batch.states import PartitionStates
+from services.triggers.worker.definitions import DefinitionHistory
+from services.triggers.worker.engine_port import Engine, state_decoder
+from services.triggers.worker.fold import PartitionFold
+from services.triggers.worker.values import Answer, Flush, InForce, NeedRules
+from tests.simulation.world import (
+    COMMANDS,
+    DEAD_LETTERS,
+    DECISIONS,
+    DEFINITIONS,
+    EVENTS,
+    PROFILES,
+    Row,
+    World,
+)
+
+OUTPUTS: Final = (COMMANDS, DECISIONS, PROFILES, DEAD_LETTERS)
+_command: Final = msgspec.json.Decoder(SendCommand)
+_decision: Final = msgspec.json.Decoder(Decision)
+
+
+class Definitions:
+    """What was in force at each revision, read from the topic as a worker does."""
+
+    def __init__(self, world: World, engine: Engine) -> None:
+        self._history = DefinitionHistory()
+        self._engine = engine
+        for row in world.topics[DEFINITIONS][0]:
+            self._history.add(msgspec.json.decode(row.value or b"", type=DefinitionRecord))
+
+    def bundle(self, revision: int) -> Bundle:
+        """The definitions of a revision."""
+        return self._history.bundle_at(revision)
+
+    def rules(self, revision: int) -> Answer:
+        """Compiled."""
+        return InForce(self._engine.compile_rules(self.bundle(revision)))
+
+
+class Reference:
+    """One partition, undisturbed.
+
+    `outputs` holds the values for each topic in order; `decisions` and `commands` come with
+    the offset of the record that led to them; `events` are those that were folded, likewise.
+    """
+
+    def __init__(
+        self, world: World, engine: Engine, definitions: Definitions, partition: int
+    ) -> None:
+        self.outputs: dict[str, list[bytes]] = {topic: [] for topic in OUTPUTS}
+        self.decisions: defaultdict[str, list[tuple[int, Decision]]] = defaultdict(list)
+        self.commands: list[tuple[int, SendCommand]] = []
+        self.revisions: list[tuple[int, int]] = [(-1, 0)]
+        self._definitions = definitions
+        states: PartitionStates[Any] = PartitionStates(state_decoder(engine))
+        self._fold = PartitionFold(
+            states,
+            engine,
+            topic=EVENTS,
+            partition=partition,
+            partitions=world.partitions,
+            replay=False,
+            live_max=1_000,
+        )
+        self.stored = states.stored
+        for row in world.topics[EVENTS][partition]:
+            self._take(row)
+
+    def _take(self, row: Row) -> None:
+        steps = self._fold.run([row])
+        answer: Answer | None = None
+        while True:
+            try:
+                step = next(steps) if answer is None else steps.send(answer)
+            except StopIteration:
+                break
+            answer = None
+            if isinstance(step, Flush):
+                self._keep(row.offset, step)
+            elif isinstance(step, NeedRules):
+                answer = self._definitions.rules(step.revision)
+        revision = self._fold.meta.revision
+        if revision != self.revisions[-1][1]:
+            self.revisions.append((row.offset, revision))
+
+    def _keep(self, offset: int, flush: Flush) -> None:
+        written = (flush.commands, flush.decisions, flush.profiles, flush.letters)
+        for topic, records in zip(OUTPUTS, written, strict=True):
+            self.outputs[topic] += [value for _, value in records]
+        for _, value in flush.decisions:
+            decision = _decision.decode(value)
+            self.decisions[decision.person].append((offset, decision))
+        self.commands += [(offset, _command.decode(value)) for _, value in flush.commands]
+
+    @property
+    def one_revision(self) -> bool:
+        """Whether nothing was decided under other definitions than the last."""
+        return len(self.revisions) == 2
+
+    def bundle_at(self, offset: int) -> Bundle:
+        """What was in force when the record at `offset` was folded."""
+        revision = max(number for since, number in self.revisions if since < offset)
+        return self._definitions.bundle(revision)
+
+
+Happened = tuple[int, int, Event]
+"""Offset, index in the pack, event."""

@@ -1,0 +1,277 @@
+"""What a run is given: definitions that change in mid-stream, and people who do things."""
+
+import asyncio
+from typing import Any, Final
+
+import msgspec
+from aiokafka.errors import KafkaError
+
+from services.contracts.codec import encode_json, encode_pack
+from services.contracts.command import SendCommand
+from services.contracts.control import Marker
+from services.contracts.definitions import Bundle, DefinitionRecord
+from services.contracts.event import IDENTIFY, TRACK, Event
+from services.contracts.time import DAY, HOUR, MINUTE, SECOND, Micros, from_micros, parse_duration
+from services.contracts.topics import KIND_HEADER, KIND_MARKER, KIND_PACK
+from services.runtime.kafka import partition_of
+from services.triggers.engine import check
+from tests.engine.build import bundle, policy, tag, trigger
+from tests.simulation.loop import Process
+from tests.simulation.world import COMMANDS, DEFINITIONS, EVENTS, Line, World
+
+ZONES: Final = ("UTC", "Europe/Berlin", "America/New_York", "Australia/Lord_Howe")
+NAMES: Final = ("order", "order", "view", "cart", "login", "quit")
+TRAFFIC_SECONDS: Final = 25.0
+DUPLICATES_KEPT_MAX: Final = 20
+AGAIN_WITHIN: Final = 10 * HOUR
+"""Well within the time for which message ids are remembered."""
+
+
+def _trigger(world: World, number: int, *, plain: bool) -> Any:
+    random = world.random
+    fields: dict[str, Any] = {
+        "priority": random.choice([10, 50, 95]),
+        "category": random.choice(["marketing", "marketing", "transactional"]),
+        "entry": {"events": random.choice([["order"], ["view"], ["order", "view"]])},
+        "send_within": random.choice(["10m", "3h", "3d"]),
+        "status": random.choice(["live"] * 6 + ["paused"]),
+    }
+    fields["when_capped"] = random.choice(
+        [
+            {"action": "drop"},
+            {"action": "defer", "expires_after": "2h"},
+            {"action": "defer", "expires_after": "5d"},
+        ]
+    )
+    if random.random() < 0.3:
+        fields["reentry"] = {"mode": "cooldown", "cooldown": random.choice(["30m", "5h"])}
+    if number % 2:
+        fields["dedup"] = {"key": ["order_id"], "window": random.choice(["30m", "6h", "2d"])}
+    if number == 2:
+        fields["entry"]["where"] = {"tag": "orders", "op": "gte", "value": 2}
+    if plain:
+        return trigger(f"t{number}", **fields)
+    if number == 3:
+        fields["entry"] = {"inactivity": {"events": ["login", "order"], "lasts": "3h"}}
+    if random.random() < 0.5:
+        fields["exit"] = {"events": ["quit"]}
+        if number != 3 and random.random() < 0.5:
+            fields["exit"]["key"] = ["order_id"]
+    fields["group"] = random.choice([None, None, "only_one"])
+    fields["arbitration_window"] = random.choice([None, None, "10m"])
+    fields["in_quiet_hours"] = random.choice(["defer", "drop"])
+    fields["holdout"] = random.choice([0, 0, 30])
+    fields["rollout"] = random.choice([100, 100, 60])
+    return trigger(f"t{number}", **fields)
+
+
+def draw_bundles(world: World) -> list[Bundle]:
+    """The revisions of a run, from 1. Half of the runs know no more than events and caps."""
+    random = world.random
+    plain, zone = random.random() < 0.5, random.choice(ZONES)
+    revisions = random.choice([1, 1, 2, 4])
+    workspace: dict[str, Any] = {"time_zone": zone, "message_ids_max": 4096}
+    if not plain and random.random() < 0.5:
+        workspace["quiet_hours"] = [{"start": "22:00", "end": "08:00"}]
+    bundles: list[Bundle] = []
+    for revision in range(1, revisions + 1):
+        triggers = [_trigger(world, number, plain=plain) for number in range(random.randint(2, 4))]
+        scopes: list[dict[str, str]] = [
+            {},
+            {"kind": "category", "value": "marketing"},
+            {"kind": "category", "value": "transactional"},
+            {"kind": "channel", "value": "log"},
+        ]
+        policies = [
+            policy(
+                f"p{number}",
+                random.randint(1, 3),
+                random.choice(["10m", "1h", "24h", "day", "week"]),
+                **random.choice(scopes),
+            )
+            for number in range(random.randint(1, 3))
+        ]
+        if revisions > 1:
+            # What no cap counts is forgotten: these two keep all that a later one may count.
+            policies.append(policy("keep", 200, "14d"))
+            policies.append(policy("keep_too", 200, "14d", kind="category", value="transactional"))
+        tags = [tag("orders", window=random.choice(["1h", "24h"])), tag("spent", "sum")]
+        one = bundle(*triggers, *policies, *tags, revision=revision, **workspace)
+        problems = check(one)
+        if problems:
+            raise AssertionError(f"the simulation's own definitions are refused: {problems}")
+        bundles.append(one)
+    return bundles
+
+
+def bundle_at(bundles: list[Bundle], revision: int) -> Bundle:
+    """What a marker of this revision puts in force; 0 is the beginning."""
+    return Bundle(revision=0) if revision == 0 else bundles[revision - 1]
+
+
+class Publisher:
+    """Writes definitions to their topic and then a marker into every partition."""
+
+    def __init__(self, world: World, bundles: list[Bundle]) -> None:
+        self._world = world
+        self._bundles = bundles
+
+    async def run(self) -> None:
+        """Publish all revisions, the first at once."""
+        random = self._world.random
+        for one in self._bundles:
+            self._publish(one)
+            for partition in random.sample(range(self._world.partitions), self._world.partitions):
+                await asyncio.sleep(self._world.delay())
+                for _ in range(random.choice([1, 1, 2])):
+                    value = encode_json(Marker(revision=one.revision, at=self._world.now))
+                    headers = ((KIND_HEADER, KIND_MARKER),)
+                    self._world.append(EVENTS, partition, None, value, headers)
+            await asyncio.sleep(random.random() * TRAFFIC_SECONDS / len(self._bundles))
+
+    def _publish(self, one: Bundle) -> None:
+        found = {("workspace", "default"): one.workspace}
+        before = one.revision - 2
+        known = self._bundles[before] if before >= 0 else Bundle(revision=0, policies=())
+        definitions: dict[tuple[str, str], Any] = {}
+        for kind, old, new in (
+            ("trigger", known.triggers, one.triggers),
+            ("tag", known.tags, one.tags),
+            ("policy", known.policies, one.policies),
+        ):
+            definitions.update(((kind, gone.id), None) for gone in old)
+            definitions.update(((kind, there.id), there) for there in new)
+        definitions.update(found)
+        if one.revision == 1:
+            definitions["policy", "marketing_daily"] = None
+        for (kind, id_), definition in definitions.items():
+            self._record(kind, id_, one.revision, definition)
+        self._record("revision", "head", one.revision, None)
+
+    def _record(self, kind: Any, id_: str, revision: int, definition: Any) -> None:
+        values = None if definition is None else msgspec.to_builtins(definition)
+        record = DefinitionRecord(
+            kind=kind, id=id_, version=0, revision=revision, definition=values
+        )
+        self._world.append(DEFINITIONS, 0, f"{kind}/{id_}".encode(), encode_json(record))
+
+
+class Traffic:
+    """People and their events, through an ingest that packs and repeats itself."""
+
+    def __init__(self, world: World, bundles: list[Bundle]) -> None:
+        random = world.random
+        self._world = world
+        windows = (one.window for definitions in bundles for one in definitions.policies)
+        self._spans = [parse_duration(one) for one in windows if one[0].isdigit()] or [HOUR]
+        self._line = Line(world, Process("ingest"))
+        self.people = [f"p{number}" for number in range(random.randint(3, 10))]
+        self._events = random.choice([30, 80, 160])
+        self._recent: list[Event] = []
+        self._made = 0
+
+    async def run(self) -> None:
+        """Everything that happens in the run; returns when all of it is written."""
+        random = self._world.random
+        sending: list[asyncio.Task[Any]] = []
+        edges = self._world.outside(self._edges())
+        while self._made < self._events:
+            await asyncio.sleep(random.random() * 2 * TRAFFIC_SECONDS / self._events)
+            events = [self._event() for _ in range(random.choice([1, 1, 1, 4, 12]))]
+            kind = random.random()
+            if kind < 0.05:
+                self._write_nonsense()
+            elif kind < 0.3:
+                sending += [self._world.outside(self._direct(one)) for one in events]
+            else:
+                sending += [self._world.outside(self._packed(p, events)) for p in self._all()]
+        edges.cancel()
+        await asyncio.gather(*sending)
+
+    async def _edges(self) -> None:
+        """Have people do something at the very instant at which a cap frees, or beside it."""
+        random, world = self._world.random, self._world
+        while True:
+            await asyncio.sleep(random.random() * 2)
+            rows = world.topics[COMMANDS][random.randrange(world.partitions)]
+            if not rows:
+                continue
+            command = msgspec.json.decode(random.choice(rows).value or b"", type=SendCommand)
+            instant = command.decided_at + random.choice(self._spans) + random.choice([-1, 0, 1])
+            if (wait := instant - world.now) >= 0:
+                await asyncio.sleep(wait / SECOND / world.speed)
+                event = self._event(command.person, "order", instant)
+                await self._packed(self._partition(command.person), [event])
+
+    def _all(self) -> range:
+        return range(self._world.partitions)
+
+    def _event(
+        self, person: str | None = None, name: str | None = None, now: Micros | None = None
+    ) -> Event:
+        random = self._world.random
+        now = self._world.now if now is None else now
+        if self._recent and person is None and random.random() < 0.1:
+            again = random.choice(self._recent)
+            if now - again.received_at < AGAIN_WITHIN:
+                return msgspec.structs.replace(again, received_at=now)
+        self._made += 1
+        occurred_at = now + random.choice([0, 0, 0, 0, -MINUTE, -HOUR, -2 * DAY, MINUTE, HOUR])
+        person = person or random.choice(self.people)
+        identify = name is None and random.random() < 0.08
+        event = Event(
+            person=person,
+            type=IDENTIFY if identify else TRACK,
+            name="$identify" if identify else name or random.choice(NAMES),
+            message_id=f"m{self._made}",
+            occurred_at=occurred_at,
+            received_at=now,
+            properties={"order_id": random.randint(1, 4), "amount": random.randint(1, 99)},
+            traits={"name": f"N{self._made}"} if identify else {},
+            user_id=person,
+        )
+        self._recent = [*self._recent[-DUPLICATES_KEPT_MAX:], event]
+        return event
+
+    async def _packed(self, partition: int, events: list[Event]) -> None:
+        mine = [one for one in events if self._partition(one.person) == partition]
+        if self._world.random.random() < 0.05:
+            mine = events  # somebody does not know whose is whose: those are dead letters
+        if mine:
+            headers = ((KIND_HEADER, KIND_PACK),)
+            await self._until_written(partition, [(None, encode_pack(mine))], headers)
+
+    async def _direct(self, event: Event) -> None:
+        """As an app backend that produces by itself."""
+        message = {
+            "type": event.type,
+            "userId": event.person,
+            "messageId": event.message_id,
+            "timestamp": from_micros(event.occurred_at).isoformat(),
+            "properties": event.properties,
+        }
+        if event.type == TRACK:
+            message["event"] = event.name
+        else:
+            message["traits"] = event.traits
+        record = (event.person.encode(), msgspec.json.encode(message))
+        await self._until_written(self._partition(event.person), [record])
+
+    async def _until_written(self, partition: int, records: Any, headers: Any = ()) -> None:
+        while True:
+            try:
+                await self._line.write(EVENTS, partition, records, headers)
+            except KafkaError:
+                continue  # a sender repeats what nobody confirmed: it may be written twice
+            return
+
+    def _write_nonsense(self) -> None:
+        random, world = self._world.random, self._world
+        value, kind = random.choice(
+            [(b"{", None), (b"\xff", KIND_PACK), (b"{}", b"marker/9"), (None, None), (b"[]", b"?")]
+        )
+        headers = () if kind is None else ((KIND_HEADER, kind),)
+        world.append(EVENTS, random.randrange(world.partitions), b"p1", value, headers)
+
+    def _partition(self, person: str) -> int:
+        return partition_of(person.encode(), self._world.partitions)

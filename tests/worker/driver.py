@@ -140,7 +140,11 @@ class Crash(Exception):
 class Partition:
     """A partition's durable side: what was written, and the states a restart would find."""
 
-    def __init__(self, engine: Engine | None = None, *, replay: bool = False) -> None:
+    def __init__(
+        self, engine: Engine | None = None, *, replay: bool = False, everyone: bool = False
+    ) -> None:
+        # Whether every revision brings something new that concerns everyone.
+        self.everyone = everyone
         self.engine = engine or stand_in()
         self.replay = replay
         self.stored: dict[str, bytes] = {}
@@ -203,7 +207,8 @@ class Partition:
                 step = next(steps)
             else:
                 self.asked.append(step)
-                rules = InForce(StandInRules(step.revision))
+                concerned = frozenset({step.revision}) if self.everyone else frozenset()
+                rules = InForce(StandInRules(step.revision, concerned))
                 step = steps.send(self.answers.get(step.revision, rules))
 
     @property

@@ -35,6 +35,7 @@ _writes = st.one_of(
     st.builds(_pack, st.lists(st.tuples(_people, _names), max_size=4)),
     st.builds(_delivery, _people),
     st.just(lambda log: log.tick()),
+    st.integers(1, 70).map(lambda ahead: lambda log: log.tick(log.now + ahead * SECOND)),
     st.just(lambda log: log.raw(b"{", b"k")),
     st.integers(1, 5).map(lambda revision: lambda log: log.marker(revision)),
 )
@@ -48,16 +49,18 @@ def logs(draw: st.DrawFn) -> Log:
     return log
 
 
-def undisturbed(log: Log) -> Partition:
-    partition = Partition()
+def undisturbed(log: Log, *, everyone: bool) -> Partition:
+    partition = Partition(everyone=everyone)
     partition.take(log.rows)
     return partition
 
 
-@given(logs(), st.data())
+@given(logs(), st.booleans(), st.data())
 @settings(max_examples=150, deadline=None)
-def test_where_batches_begin_and_end_does_not_matter(log: Log, data: st.DataObject) -> None:
-    whole, parts = undisturbed(log), Partition()
+def test_where_batches_begin_and_end_does_not_matter(
+    log: Log, everyone: bool, data: st.DataObject
+) -> None:
+    whole, parts = undisturbed(log, everyone=everyone), Partition(everyone=everyone)
     while parts.committed < len(log.rows):
         size = data.draw(st.integers(1, 10))
         parts.take(log.rows[parts.committed : parts.committed + size])
@@ -68,10 +71,12 @@ def test_where_batches_begin_and_end_does_not_matter(log: Log, data: st.DataObje
     assert parts.letters == whole.letters
 
 
-@given(logs(), st.data())
+@given(logs(), st.booleans(), st.data())
 @settings(max_examples=300, deadline=None)
-def test_crashes_lose_nothing_and_send_nothing_else(log: Log, data: st.DataObject) -> None:
-    calm, shaken = undisturbed(log), Partition()
+def test_crashes_lose_nothing_and_send_nothing_else(
+    log: Log, everyone: bool, data: st.DataObject
+) -> None:
+    calm, shaken = undisturbed(log, everyone=everyone), Partition(everyone=everyone)
     crashes = 0
     while shaken.committed < len(log.rows):
         size = data.draw(st.integers(1, 10))

@@ -120,7 +120,7 @@ async def test_an_entry_that_did_not_match_is_explained_from_the_last_events(
 ) -> None:
     told = await explain_from_topics(settings, PERSON, "dear", now=NOON + 2 * HOUR)
     assert told.verdict == "entry_not_matched"
-    assert "property amount is 20 and has to be at least 100" in told.sentence
+    assert "property amount is 30 and has to be at least 100" in told.sentence
     assert [one.event_id for one in told.findings] == [one.message_id for one in EVENTS_OF_ADA]
 
 

@@ -171,3 +171,93 @@ def test_explaining_changes_nothing_and_says_the_same_again() -> None:
     assert "tag orders is 0" in first.sentence
     assert encode_state(log.state) == before
     assert explained(log, "hello", event(), now=NOON + 2 * DAY) == first
+
+
+def test_a_value_that_never_crossed_its_bound_is_told_with_both() -> None:
+    crossing = {"threshold": {"tag": "spend", "direction": "up", "bound": 1000}}
+    log = log_of(tag("spend", "sum", window="30d"), trigger(entry=crossing))
+    log.event(properties={"amount": 812})
+    told = explained(log)
+    assert told.verdict == "entry_not_matched"
+    assert "tag spend is 812.0, asked is that it rises to 1000" in told.sentence
+
+
+def test_a_share_of_another_tag_is_worked_out() -> None:
+    halved = {"tag": "now", "direction": "down", "bound": 0.5, "share_of": "before"}
+    log = log_of(
+        tag("now", window="30d"),
+        tag("before", window="60d"),
+        trigger(entry={"threshold": halved}),
+    )
+    for day in range(4):
+        log.event(now=NOON + day * DAY)
+    assert "falls below 2 (0.5 of tag before, 4)" in explained(log).sentence
+
+
+def test_a_tag_that_is_not_what_the_entry_wants_is_told_with_its_value() -> None:
+    entry = {"tag_change": {"tag": "orders", "change": "entered", "op": "gte", "value": 3}}
+    log = log_of(tag("orders"), trigger(entry=entry))
+    log.event()
+    told = explained(log)
+    assert told.verdict == "entry_not_matched"
+    assert "tag orders is 1, which is not gte 3: they come in when it becomes so" in told.sentence
+
+
+def test_a_date_without_its_trait_is_told() -> None:
+    log = log_of(trigger(entry={"date": {"trait": "birthday", "yearly": True}}))
+    log.event("visit")
+    told = explained(log)
+    assert told.verdict == "entry_not_matched"
+    assert "trait birthday is missing" in told.sentence
+    log.identify({"birthday": "1990-06-20"})
+    assert explained(log).verdict == "waiting"
+
+
+ABSENCE = {
+    "absence": {
+        "after": {"events": ["cart"]},
+        "without": {"events": ["order"]},
+        "within": "24h",
+        "key": ["product"],
+    }
+}
+
+
+def test_an_absence_waits_and_is_ended_by_what_should_not_have_been_missing() -> None:
+    log = log_of(trigger(entry=ABSENCE))
+    log.event("cart", {"product": "a"})
+    waiting = explained(log, "hello", event("cart", product="a"))
+    assert (waiting.verdict, waiting.findings[0].at) == ("waiting", NOON + DAY)
+    log.event("order", {"product": "a"}, now=NOON + HOUR)
+    told = explained(log, "hello", event("cart", product="a"), event("order", product="a"))
+    assert told.verdict == "entry_not_matched"
+    assert "entry.absence.without: order at" in told.sentence
+
+
+def test_of_a_sequence_the_part_that_is_missing_is_told() -> None:
+    entry = {
+        "sequence": {
+            "parts": [{"events": ["mail"]}, {"events": ["view"]}],
+            "within": "1h",
+        }
+    }
+    log = log_of(trigger(entry=entry))
+    log.event("mail")
+    told = explained(log, "hello", event("mail"))
+    assert told.sentence.endswith("entry.sequence.parts[1]: no view among the last 1 events")
+    log.event("view", now=NOON + 2 * HOUR)
+    told = explained(log, "hello", event("mail"), event("view"))
+    assert (told.verdict, told.sentence[-12:]) == ("entry_not_matched", "with one key")
+
+
+def test_an_exit_that_ended_what_waited_is_told_from_its_record() -> None:
+    log = log_of(
+        trigger(exit={"events": ["cancel"]}, when_capped={"action": "defer"}), policy(limit=1)
+    )
+    log.event()
+    log.event(now=NOON + HOUR)
+    log.event("cancel", now=NOON + 2 * HOUR, id_="the-cancel")
+    told = explained(log, "hello", event("cancel"))
+    assert told.verdict == "exit"
+    assert "exit_event_id the-cancel" in told.sentence
+    assert [one.kind for one in told.findings][-1] == "exit"

@@ -13,7 +13,13 @@ import msgspec
 from services.contracts.decision import Decision, Outcome
 from services.contracts.event import Event
 from services.contracts.time import Micros
-from services.triggers.engine.explain_entry import Finding, of_audience, of_events, of_values
+from services.triggers.engine.explain_entry import (
+    Finding,
+    of_audience,
+    of_events,
+    of_exit,
+    of_values,
+)
 from services.triggers.engine.explain_texts import decision_text, instant
 from services.triggers.engine.limits import NEVER
 from services.triggers.engine.rules import Rule, Rules, entry_kind
@@ -69,8 +75,9 @@ def explain(
     else:
         waiting = [*_put_off(state, trigger_id), *_waiting(state, rule, rules)]
         entry = [*of_events(state, rule, rules, events, now), *of_values(state, rule, rules, now)]
-        audience = of_audience(state, rule, rules, now)
-        findings += [*waiting, *([] if recorded else entry), *audience]
+        findings += [*waiting, *([] if recorded else entry)]
+        findings += of_exit(state, rule, rules, events, now)
+        findings += of_audience(state, rule, rules, events, now)
         verdict, sentence = _verdict(recorded, waiting, entry)
     return Explanation(
         person=state.person,
@@ -113,15 +120,29 @@ def _verdict(
         return "put_off", put_off.sentence
     if recorded:
         return str(recorded[-1].outcome), decision_text(recorded[-1])
+    value = next((one for one in entry if one.kind == "value" and one.holds is False), None)
     awaited = next((one for one in waiting if one.at is not None), None)
-    if awaited is not None:
+    if awaited is not None and value is None:
         return "waiting", awaited.sentence
-    failed = next((one for one in entry if one.holds is False), None)
-    if failed is not None:
-        return "entry_not_matched", failed.sentence
-    if any(one.holds for one in entry):
+    return _of_entry(entry)
+
+
+def _of_entry(entry: list[Finding]) -> tuple[str, str]:
+    """What the entry lacks: its first place that no event and no value satisfies."""
+    places: dict[str, list[Finding]] = {}
+    for one in entry:
+        places.setdefault(one.place, []).append(one)
+    for told in places.values():
+        if not any(one.holds for one in told):
+            newest = told[-1]
+            known = newest.holds is not None
+            return "entry_not_matched" if known else "no_event", newest.sentence
+    if len(places) > 1:
+        parts = "every part of the entry is there: not in this order, in time and with one key"
+        return "entry_not_matched", parts
+    if places:
         return "no_record", "the entry matches as things stand now, and nothing is recorded of it"
-    return "no_event", entry[0].sentence if entry else "nothing given concerns its entry"
+    return "no_event", "its entry asks for no event, and it was not their turn yet"
 
 
 def _put_off(state: PersonState, trigger_id: str) -> Iterator[Finding]:
@@ -129,8 +150,8 @@ def _put_off(state: PersonState, trigger_id: str) -> Iterator[Finding]:
         if one.trigger == trigger_id:
             yield Finding(
                 kind="put_off",
-                sentence=f"put off: decided again at {instant(one.due_at)}, dropped from "
-                f"{instant(one.expires_at)} on",
+                sentence=f"put off by {one.reason}: decided again at {instant(one.due_at)}, "
+                f"dropped from {instant(one.expires_at)} on",
                 at=one.due_at,
                 event_id=one.event_id,
                 details={"entered_at": one.entered_at, "expires_at": one.expires_at},

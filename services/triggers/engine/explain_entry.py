@@ -17,6 +17,7 @@ from services.triggers.engine.tags import is_number
 
 EVENTS_TOLD_MAX: Final = 3
 """The newest that concern a place of the entry."""
+WITHOUT: Final = "entry.absence.without"
 
 
 class Clause(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -41,12 +42,15 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     `kind`: `decision` (a record), `status` (the trigger is not decided), `put_off` (decided
     again at `at`), `waiting` (the entry looks again at `at`), `entry` (evaluated on an
-    event), `value` (what the entry asks of the profile) or `audience` (as it stands now).
-    `holds` is None where it is no question of yes or no.
+    event), `value` (what the entry asks of the profile), `exit` (evaluated on an event) or
+    `audience` (as it stands now). `place` names the part of the trigger that is spoken of.
+    `holds`: whether that part is as the trigger wants it in order to come in (of an absence,
+    that `without` did not happen); None where nothing can be said.
     """
 
     kind: str
     sentence: str
+    place: str = ""
     at: Micros | None = None
     event_id: str | None = None
     outcome: str | None = None
@@ -75,21 +79,58 @@ def of_events(
 ) -> Iterator[Finding]:
     """Each place of the entry that asks for an event, on the last ones that concern it."""
     for place, names, where in _asked(rule.trigger.entry):
-        concerned = [one for one in events if one.name in names]
-        if not concerned:
-            sentence = f"{place}: no {names_text(names)} among the last {len(events)} events"
-            yield Finding(kind="entry", sentence=sentence, details={"place": place})
-        for event in concerned[-EVENTS_TOLD_MAX:]:
-            happened = f"{place}: {event.name} at {instant(event.occurred_at)}"
-            subjects = _subjects(state, rules, event.properties, now)
-            yield _evaluated("entry", where, subjects, f"{place}.where", happened, event)
+        told = list(_on_events("entry", place, names, where, events, state, rules, now))
+        if place != WITHOUT:
+            yield from told or [
+                Finding(
+                    kind="entry",
+                    sentence=f"{place}: no {names_text(names)} among the last {len(events)} events",
+                    place=place,
+                )
+            ]
+        for one in told if place == WITHOUT else ():
+            yield msgspec.structs.replace(one, holds=not one.holds)
 
 
-def of_audience(state: PersonState, rule: Rule, rules: Rules, now: Micros) -> Iterator[Finding]:
-    """The audience on the profile as it stands, without an event."""
+def of_exit(
+    state: PersonState, rule: Rule, rules: Rules, events: Sequence[Event], now: Micros
+) -> Iterator[Finding]:
+    """The last events that concern the exit: what waited when one matched has ended."""
+    way_out = rule.trigger.exit
+    if way_out is not None:
+        for one in _on_events(
+            "exit", "exit", way_out.events, way_out.where, events, state, rules, now
+        ):
+            yield msgspec.structs.replace(one, holds=not one.holds)
+
+
+def _on_events(
+    kind: str,
+    place: str,
+    names: Sequence[str],
+    where: Condition | None,
+    events: Sequence[Event],
+    state: PersonState,
+    rules: Rules,
+    now: Micros,
+) -> Iterator[Finding]:
+    for event in [one for one in events if one.name in names][-EVENTS_TOLD_MAX:]:
+        happened = f"{place}: {event.name} at {instant(event.occurred_at)}"
+        subjects = _subjects(state, rules, event.properties, now)
+        found = _evaluated(kind, place, where, subjects, f"{place}.where", happened)
+        yield msgspec.structs.replace(found, at=event.occurred_at, event_id=event.message_id)
+
+
+def of_audience(
+    state: PersonState, rule: Rule, rules: Rules, events: Sequence[Event], now: Micros
+) -> Iterator[Finding]:
+    """The audience on the profile as it stands, and on the last event that could bring in."""
     if rule.audience is not None:
-        subjects = _subjects(state, rules, {}, now)
-        yield _evaluated("audience", rule.audience, subjects, "audience", "the audience now", None)
+        names = {name for _, asked, _ in _asked(rule.trigger.entry) for name in asked}
+        last = next((one for one in reversed(events) if one.name in names), None)
+        subjects = _subjects(state, rules, {} if last is None else last.properties, now)
+        what = "the audience, as things stand now,"
+        yield _evaluated("audience", "audience", rule.audience, subjects, "audience", what)
 
 
 def _subjects(
@@ -100,21 +141,20 @@ def _subjects(
 
 def _evaluated(
     kind: str,
+    place: str,
     condition: Condition | None,
     subjects: Subjects,
-    place: str,
+    root: str,
     what: str,
-    event: Event | None,
 ) -> Finding:
-    failed = None if condition is None else failing(condition, subjects, place)
+    failed = None if condition is None else failing(condition, subjects, root)
     told = "matches" if failed is None else f"does not match, {clause_text(failed)}"
     return Finding(
         kind=kind,
         sentence=f"{what} {told}",
-        at=None if event is None else event.occurred_at,
-        event_id=None if event is None else event.message_id,
+        place=place,
         holds=failed is None,
-        clauses=() if condition is None else tuple(_clauses(condition, subjects, place)),
+        clauses=() if condition is None else tuple(_clauses(condition, subjects, root)),
         details={} if failed is None else {"failing": failed},
     )
 
@@ -156,6 +196,7 @@ def of_values(state: PersonState, rule: Rule, rules: Rules, now: Micros) -> Iter
         value = lookup(state.traits, entry.date.trait)
         yield Finding(
             kind="value",
+            place="entry.date",
             sentence=f"entry.date: trait {entry.date.trait} is {value_text(value)}",
             holds=None if isinstance(value, str) else False,
             details={"trait": entry.date.trait, "actual": value},
@@ -173,7 +214,9 @@ def _of_tag_change(change: TagChange, subjects: Subjects) -> Finding:
         told += f", which {'is' if fulfilled else 'is not'} {wanted}: they come in when it "
         told += "becomes so" if change.change == "entered" else "ceases to be so"
     details = {"tag": change.tag, "change": change.change, "actual": value}
-    return Finding(kind="value", sentence=told, holds=holds, details=details)
+    return Finding(
+        kind="value", sentence=told, place="entry.tag_change", holds=holds, details=details
+    )
 
 
 def _of_threshold(threshold: Threshold, subjects: Subjects) -> Finding:
@@ -187,6 +230,7 @@ def _of_threshold(threshold: Threshold, subjects: Subjects) -> Finding:
     beyond = is_number(value) and (value >= bound if up else value < bound)
     return Finding(
         kind="value",
+        place="entry.threshold",
         sentence=f"entry.threshold: tag {threshold.tag} is {value_text(value)}, asked is that it "
         f"{'rises to' if up else 'falls below'} {bound:g}{of}",
         holds=beyond,

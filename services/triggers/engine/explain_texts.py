@@ -22,7 +22,8 @@ _OUTCOMES: Final[dict[str, str]] = {
     "quiet_hours": "not sent, quiet hours",
     "cap": "not sent, a frequency cap is full",
     "expired": "not sent, it waited too long",
-    "arbitration": "not sent, another trigger went before it",
+    "arbitration": "not sent, another trigger goes before it",
+    "exit": "ended, the exit happened while it waited",
 }
 _INSTANTS: Final = ("_at", "until")
 

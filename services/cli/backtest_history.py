@@ -19,9 +19,10 @@ from services.contracts.event import FUTURE_TOLERANCE, Event
 from services.contracts.segment import parse_message
 from services.contracts.time import Micros
 from services.contracts.topics import EVENTS, KIND_EVENT, KIND_PACK
+from services.runtime.kafka import partition_of
 from services.runtime.settings import KafkaSettings
 from services.triggers.engine.limits import INSTANT_MAX
-from services.triggers.worker.reading import kind_of, read_event, read_pack
+from services.triggers.worker.reading import check_person, kind_of, read_event, read_pack
 
 LINE_BYTES_MAX: Final = 1024 * 1024
 """A longer line is no event: those have at most 32 KiB, whatever stands around them."""
@@ -145,19 +146,35 @@ async def read_events_topic(
         Transient: the broker fails.
         CuestreamError: there are no events.
     """
-    settings = settings.model_copy(update={"partitions": await partitions_of(settings, EVENTS)})
+    partitions = await partitions_of(settings, EVENTS)
+    settings = settings.model_copy(update={"partitions": partitions})
     taker, replay = _Taker(spool, until, progress), settings.clock == "replay"
     async for record in read_topic(settings, EVENTS, timeout_seconds=READ_SECONDS_MAX):
+        place = f"partition {record.partition}, offset {record.offset}"
         try:
             kind = kind_of(record.headers) if record.headers else KIND_EVENT
             if kind == KIND_PACK:
-                for event in read_pack(record):
-                    taker.take(event)
+                events, key = read_pack(record), None
             elif kind == KIND_EVENT:
-                taker.take(read_event(record, replay=replay))
+                events, key = [read_event(record, replay=replay)], record.key or b""
+            else:
+                continue
         except Malformed as error:
-            taker.refuse(f"{record.partition}@{record.offset}", error)
+            taker.refuse(place, error)
+            continue
+        for event in events:
+            try:
+                _check_place(event, key, record.partition, partitions)
+                taker.take(event)
+            except Malformed as error:
+                taker.refuse(place, error)
     return _checked(taker.taken, "the topic events")
+
+
+def _check_place(event: Event, key: bytes | None, partition: int, partitions: int) -> None:
+    """Refuse what stands where a worker would not look for it."""
+    if partition_of(check_person(event.person, key), partitions) != partition:
+        raise Malformed("wrong_partition", "the person belongs to another partition")
 
 
 def _checked(taken: Taken, where: str) -> Taken:

@@ -161,6 +161,19 @@ def shop(count: int, seed: int = 3) -> list[dict[str, Any]]:
 LIVE = (
     trigger("greedy", priority=40, when_capped={"action": "defer"}),
     trigger("quiet", entry={"inactivity": {"events": ["visit"], "lasts": "6h"}}),
+    trigger(
+        "left",
+        entry={
+            "absence": {
+                "after": {"events": ["visit"]},
+                "without": {"events": ["order"]},
+                "within": "5h",
+            }
+        },
+        exit={"events": ["order"]},
+    ),
+    trigger("spender", entry={"threshold": {"tag": "spend", "direction": "down", "bound": 20}}),
+    trigger("daily", entry={"schedule": {"cron": "30 9 * * *", "spread": "2h"}}),
     tag("spend", "sum", window="24h"),
     policy("daily", limit=2, window="24h"),
 )
@@ -218,7 +231,7 @@ async def test_it_decides_what_the_engine_decides_for_each_person_alone(tmp_path
         assert found.gained == len(sent - before)
         assert sum(one.decisions for one in found.suppressed) == len(others)
     assert of(report, "greedy").displaced > 0
-    assert of(report, "quiet").sends > 0
+    assert all(of(report, name).sends > 0 for name in ("quiet", "left", "spender", "daily"))
 
 
 def test_timers_fire_in_due_order_and_no_profile_is_made() -> None:

@@ -60,6 +60,7 @@ def order(at: Micros, amount: int, person: str = PERSON) -> Event:
     )
 
 
+MISPLACED = b'{"type": "track", "event": "order", "userId": "bob"}'
 EVENTS_OF_ADA = [order(NOON, 20), order(NOON + HOUR, 30)]
 
 
@@ -94,7 +95,7 @@ async def settings(kafka_settings: KafkaSettings) -> KafkaSettings:
         )
         for topic, key, values, headers in (
             (EVENTS, None, [encode_pack(EVENTS_OF_ADA)], [(KIND_HEADER, KIND_PACK)]),
-            (EVENTS, b"eve", [b"{poison"], []),
+            (EVENTS, b"eve", [b"{poison", MISPLACED], []),
             (DECISIONS, PERSON.encode(), [encode_json(one) for one in out.decisions], []),
             (CHANGELOG, PERSON.encode(), [b"older", encode_state(state)], []),
         ):
@@ -153,7 +154,8 @@ async def test_history_and_live_definitions_come_from_the_topics(
     report = await run(asked, "topic", lambda what, share: None)
     by_name = {one.trigger: one for one in report.triggers}
     assert (by_name["first"].sends, by_name["hello"].displaced) == (1, 1)
-    assert report.refused == {"bad_json": 1}
+    assert report.refused == {"bad_json": 1, "wrong_key": 1}
+    assert report.people == 1
 
 
 async def test_the_command_prints_sentences_or_json(settings: KafkaSettings) -> None:

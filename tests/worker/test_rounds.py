@@ -4,8 +4,7 @@ import pytest
 
 from services.contracts.time import SECOND
 from services.triggers.engine import Rules, compile_rules
-from services.triggers.worker import fold as fold_module
-from services.triggers.worker import rounds
+from services.triggers.worker import rounds, waking
 from services.triggers.worker.engine_port import triggers_engine
 from services.triggers.worker.reading import META_KEY, decode_meta
 from services.triggers.worker.rounds import ROUND_SECONDS
@@ -129,7 +128,7 @@ def test_one_the_engine_fails_on_is_left_alone_and_the_others_go_on() -> None:
 def test_the_loop_may_turn_while_everyone_is_put_on_the_list(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(fold_module, "ARMED_TOGETHER_MAX", 50)
+    monkeypatch.setattr(waking, "ARMED_TOGETHER_MAX", 50)
     log, partition = Log(), Partition(everyone=True)
     known(log, partition)
     log.marker(5)

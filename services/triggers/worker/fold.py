@@ -5,7 +5,6 @@ rules of this revision) and `Pause` (let others run), and never waits itself. Wh
 depends on the log and the stored states alone, not on where batches begin and end.
 """
 
-import traceback
 from collections.abc import Generator, Sequence
 from typing import Any
 
@@ -23,8 +22,8 @@ from services.contracts.topics import (
 )
 from services.runtime.batch.states import PartitionStates
 from services.runtime.kafka import partition_of
-from services.runtime.logs import get_logger
 from services.triggers.worker.engine_port import Act, Engine
+from services.triggers.worker.failures import engine_error, log_failure
 from services.triggers.worker.flushing import FlushBuilder
 from services.triggers.worker.letters import Letters
 from services.triggers.worker.reading import (
@@ -43,10 +42,8 @@ from services.triggers.worker.reading import (
     value_of,
 )
 from services.triggers.worker.refold import happenings, refold
-from services.triggers.worker.rounds import asked_for, begun, due_at, ended
-from services.triggers.worker.timers import Timers
+from services.triggers.worker.rounds import asked_for, begun, ended
 from services.triggers.worker.values import (
-    ARMED_TOGETHER_MAX,
     FLUSH_DECISIONS_MAX,
     FLUSH_EVENTS_MAX,
     FLUSH_PEOPLE_MAX,
@@ -58,10 +55,9 @@ from services.triggers.worker.values import (
     Pause,
     Unavailable,
 )
+from services.triggers.worker.waking import Waking
 
 Steps = Generator[Flush | NeedRules | Pause, Answer | None, None]
-
-_log = get_logger(__name__)
 
 
 class PartitionFold:
@@ -88,8 +84,8 @@ class PartitionFold:
         self._partitions = partitions
         self._replay = replay
         self.live_max = live_max
-        self.timers = Timers(self._wake_at)
-        self.meta = PartitionMeta()
+        self._waking = Waking(states, engine, lambda person: self._at_hand.get(person))
+        self.timers = self._waking.timers
         self._rules: Any = None
         self._letters = Letters(topic, partition)
         self._flushes = FlushBuilder(engine)
@@ -111,14 +107,13 @@ class PartitionFold:
         meta = decode_meta(states.stored.get(META_KEY))
         if meta.revision != self.meta.revision:
             self._rules = None
-        self.meta = meta
-        wake_at_of = self._stored_due_at if meta.round_at is not None else self._stored_wake_at
-        self.timers.rebuild(
-            (person, wake_at)
-            for person, data in states.stored.items()
-            if person != META_KEY and (wake_at := wake_at_of(person, data)) is not None
-        )
+        self._waking.take_up(meta)
         states.changed_outside = False
+
+    @property
+    def meta(self) -> PartitionMeta:
+        """What is in force."""
+        return self._waking.meta
 
     @property
     def people(self) -> int:
@@ -234,7 +229,7 @@ class PartitionFold:
                 state.applied = applied  # so that nobody comes into being by a bad event
         else:
             self._roll_back(state.person, state.applied, error)
-            error = _engine_error(error)
+            error = engine_error(error)
         self._letters.add(record, error, index=index, thing=thing)
 
     def _first_touch(self, person: str, key: bytes | None, index: int | None) -> Any:
@@ -271,7 +266,7 @@ class PartitionFold:
         meta = begun(self.meta, tick.at, position)
         if meta is not None:
             self._set_meta(meta)
-            yield from self._arm_everyone()
+            yield from self._waking.everyone()
         for person, state in self._at_hand.items():
             self.timers.arm(person, state.wake_at)
         for wake_at, person in self.timers.due(tick.at):
@@ -287,7 +282,7 @@ class PartitionFold:
             except Exception as error:  # noqa: BLE001  (the worker's boundary around the engine)
                 # Left asleep until something happens to them, or it would fail every second.
                 self._roll_back(person, position, error).wake_at = None
-                self._letters.add(record, _engine_error(error), key=person.encode())
+                self._letters.add(record, engine_error(error), key=person.encode())
             if len(self._at_hand) >= FLUSH_PEOPLE_MAX:
                 yield self._flush(position)
         meta = ended(self.meta, tick.at)
@@ -296,15 +291,8 @@ class PartitionFold:
             yield self._flush(position)
             self._set_meta(meta)
 
-    def _arm_everyone(self) -> Steps:
-        for number, person in enumerate(list(self.states.stored)):
-            if person != META_KEY:
-                self.timers.arm(person, self._wake_at(person))
-            if number % ARMED_TOGETHER_MAX == ARMED_TOGETHER_MAX - 1:
-                yield Pause()
-
     def _set_meta(self, meta: PartitionMeta) -> None:
-        self.meta = meta
+        self._waking.meta = meta
         self._flushes.meta_changed = True
 
     def _marker(self, record: Record) -> Steps:
@@ -330,15 +318,7 @@ class PartitionFold:
 
     def _roll_back(self, person: str, position: int, error: Exception) -> Any:
         """Undo a failed call: the person as before, outputs of the failed call gone."""
-        # The message may carry values of the event, its place in the code does not.
-        frame = traceback.extract_tb(error.__traceback__)[-1]
-        _log.error(
-            "engine failed",
-            error=type(error).__name__,
-            at=f"{frame.name}:{frame.lineno}",
-            partition=self._partition,
-            offset=position >> INDEX_BITS,
-        )
+        log_failure(error, self._partition, position >> INDEX_BITS)
         self._failed.add((position, person))
         self._flushes.drop_outputs_of(person, self._out)
         state = self._stored_state(person)
@@ -353,7 +333,7 @@ class PartitionFold:
             upto=position,
             failed=self._failed,
             replay=self._replay,
-            due_at=self._due_at,
+            due_at=self._waking.due_at,
         )
         self._out.commands += again.commands
         self._out.decisions += again.decisions
@@ -412,30 +392,3 @@ class PartitionFold:
         ):
             if act is not None:
                 self._letters.add(record, too_large, index=index, thing=thing)
-
-    def _wake_at(self, person: str) -> Micros | None:
-        state = self._at_hand.get(person)
-        if state is None:
-            state = self.states.live.get(person)
-        if state is not None:
-            return self._due_at(state)
-        data = self.states.stored.get(person)
-        if data is None:
-            return None
-        if self.meta.round_at is None:
-            return self._engine.wake_at_of(data)
-        return self._stored_due_at(person, data)
-
-    def _due_at(self, state: Any) -> Micros | None:
-        return due_at(self.meta, state.person, state.wake_at, state.revision)
-
-    def _stored_wake_at(self, person: str, data: bytes) -> Micros | None:
-        return self._engine.wake_at_of(data)
-
-    def _stored_due_at(self, person: str, data: bytes) -> Micros | None:
-        engine = self._engine
-        return due_at(self.meta, person, engine.wake_at_of(data), engine.revision_of(data))
-
-
-def _engine_error(error: Exception) -> Malformed:
-    return Malformed("engine_error", f"the engine failed with {type(error).__name__}")

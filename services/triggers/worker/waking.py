@@ -1,0 +1,62 @@
+"""Who of a partition has to be woken when: by a timer of their own, or in a round."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from services.contracts.time import Micros
+from services.runtime.batch.states import PartitionStates
+from services.triggers.worker.engine_port import Engine
+from services.triggers.worker.reading import META_KEY, PartitionMeta
+from services.triggers.worker.rounds import due_at
+from services.triggers.worker.timers import Timers
+from services.triggers.worker.values import ARMED_TOGETHER_MAX, Pause
+
+
+class Waking:
+    """The partition's timers. `meta` says whether a round is under way.
+
+    The newest state of a person is at hand, else live, else stored: `at_hand` gives the first.
+    """
+
+    def __init__(
+        self, states: PartitionStates[Any], engine: Engine, at_hand: Callable[[str], Any]
+    ) -> None:
+        self.meta = PartitionMeta()
+        self.timers = Timers(self._due_at_of)
+        self._states = states
+        self._engine = engine
+        self._at_hand = at_hand
+
+    def take_up(self, meta: PartitionMeta) -> None:
+        """Begin with what is stored."""
+        self.meta = meta
+        self.timers.rebuild(
+            (person, wake_at)
+            for person, data in self._states.stored.items()
+            if person != META_KEY and (wake_at := self._stored(person, data)) is not None
+        )
+
+    def everyone(self) -> Iterator[Pause]:
+        """Set a timer for everyone in a round that begins; between two steps others may run."""
+        for number, person in enumerate(list(self._states.stored), start=1):
+            if person != META_KEY:
+                self.timers.arm(person, self._due_at_of(person))
+            if number % ARMED_TOGETHER_MAX == 0:
+                yield Pause()
+
+    def due_at(self, state: Any) -> Micros | None:
+        """When this state has to be woken."""
+        return due_at(self.meta, state.person, state.wake_at, state.revision)
+
+    def _due_at_of(self, person: str) -> Micros | None:
+        state = self._at_hand(person) or self._states.live.get(person)
+        if state is not None:
+            return self.due_at(state)
+        data = self._states.stored.get(person)
+        return None if data is None else self._stored(person, data)
+
+    def _stored(self, person: str, data: bytes) -> Micros | None:
+        wake_at = self._engine.wake_at_of(data)
+        if self.meta.round_at is None:
+            return wake_at
+        return due_at(self.meta, person, wake_at, self._engine.revision_of(data))

@@ -56,7 +56,7 @@ def test_right_ones_have_no_problems(entry: dict[str, Any]) -> None:
         ({"tag": "orders", "change": "changed", "value": 3}, "value", "takes none"),
     ],
 )
-def test_tag_changes(entry: dict[str, Any], place: str, reason: str) -> None:
+def test_wrong_tag_changes_are_refused(entry: dict[str, Any], place: str, reason: str) -> None:
     ((found, told),) = problems(tag_change=entry)
     assert found == f"tag_change.{place}"
     assert reason in told
@@ -76,7 +76,7 @@ def test_tag_changes(entry: dict[str, Any], place: str, reason: str) -> None:
         ({"tag": "orders", "bound": float("nan")}, "bound", "finite"),
     ],
 )
-def test_thresholds(entry: dict[str, Any], place: str, reason: str) -> None:
+def test_wrong_thresholds_are_refused(entry: dict[str, Any], place: str, reason: str) -> None:
     ((found, told),) = problems(threshold={"direction": "up", **entry})
     assert found == f"threshold.{place}"
     assert reason in told
@@ -94,7 +94,7 @@ def test_thresholds(entry: dict[str, Any], place: str, reason: str) -> None:
         ({"cron": "0 9 * * *", "spread": "9000d"}, "spread", "ten years"),
     ],
 )
-def test_schedules(entry: dict[str, Any], place: str, reason: str) -> None:
+def test_wrong_schedules_are_refused(entry: dict[str, Any], place: str, reason: str) -> None:
     ((found, told),) = problems(schedule=entry)
     assert found == f"schedule.{place}"
     assert reason in told

@@ -52,4 +52,10 @@ def test_the_limits_told_are_those_in_force() -> None:
     assert numbers["sends that wait"] == [limits.PENDING_MAX, limits.PENDING_BYTES_MAX // 1024]
     assert numbers["sends counted by caps"] == [limits.SENDS_MAX, limits.SHADOW_SENDS_MAX]
     assert numbers["dedup keys, once-per-key entries"] == [limits.DEDUP_KEYS_MAX]
+    assert numbers["keys waited for, events for a sequence"] == [
+        limits.WAITING_KEYS_MAX,
+        limits.SEQUENCE_EVENTS_MAX,
+        limits.WAIT_PROPERTIES_BYTES_MAX // 1024,
+        limits.SLOTS_BYTES_MAX // 1000,
+    ]
     assert numbers["triggers entered (`once`, `cooldown`)"] == [limits.ENTRIES_MAX]

@@ -5,6 +5,7 @@ import sys
 import time
 from random import SystemRandom
 
+from services.contracts.codec import encode_json
 from tests.simulation.auditor import problems_of
 from tests.simulation.run import Ran, simulate
 
@@ -30,7 +31,7 @@ def _tell(ran: Ran) -> None:
     for process in world.processes:
         print(f"  {process.name}: {process.reason or 'alive at the end'}")
     for definitions in ran.bundles:
-        print(f"  {definitions}")
+        print(f"  {encode_json(definitions).decode()}")
 
 
 def main() -> int:

@@ -80,8 +80,9 @@ def _draw_world(random: Random) -> World:
             ack_lost=random.choice([0.0, rough]),
             idempotent=random.random() < 0.5,
             commit_lost=random.choice([0.0, 0.3]),
-            crash_steps=random.choice([300, 1_500, NEVER]),
-            cuts=random.choice([0, 0, 2]),
+            crash_steps=random.choice([200, 500, 1_500, NEVER]),
+            cuts=random.choice([0, 1, 3]),
+            commit_seconds=random.choice([0.5, 1.0, 5.0]),
         ),
     )
 
@@ -104,7 +105,7 @@ class _Fate:
             self._world.processes.append(process)
             body = start(process)
             process.spawn(body.main())
-            for _ in range(faults.cuts if random.random() < 0.5 else 0):
+            for _ in range(faults.cuts):
                 self._world.outside(self._cut(body))
             if isinstance(body, WorkerProcess) and random.random() < 0.3:
                 self._world.outside(self._stop(body))
@@ -115,7 +116,7 @@ class _Fate:
         random = self._world.random
         await asyncio.sleep(random.random() * TRAFFIC_SECONDS)
         if not self._world.calm:
-            seconds = random.random() * 1.6 * SESSION_SECONDS
+            seconds = random.random() * 3 * SESSION_SECONDS
             body.line.cut_until = asyncio.get_running_loop().time() + seconds
 
     async def _stop(self, body: WorkerProcess) -> None:
@@ -129,7 +130,7 @@ async def _simulate(seed: int, engine: Engine) -> Ran:
     group, ledger, provider, fate = Group(world), Ledger(world), Provider(world), _Fate(world)
     engine = once_compiled(engine)
     world.outside(group.watch())
-    traffic, publisher = Traffic(world, bundles), Publisher(world, bundles)
+    traffic, publisher = Traffic(world), Publisher(world, bundles)
     for number in range(world.random.randint(1, 3)):
         name = f"worker{number}"
         world.outside(fate.keep(name, lambda p: WorkerProcess(world, group, engine, p)))

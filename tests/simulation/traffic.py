@@ -7,22 +7,25 @@ import msgspec
 from aiokafka.errors import KafkaError
 
 from services.contracts.codec import encode_json, encode_pack
-from services.contracts.command import SendCommand
 from services.contracts.control import Marker
+from services.contracts.decision import Decision
 from services.contracts.definitions import Bundle, DefinitionRecord
 from services.contracts.event import IDENTIFY, TRACK, Event
-from services.contracts.time import DAY, HOUR, MINUTE, SECOND, Micros, from_micros, parse_duration
+from services.contracts.time import DAY, HOUR, MINUTE, SECOND, Micros, from_micros
 from services.contracts.topics import KIND_HEADER, KIND_MARKER, KIND_PACK
 from services.runtime.kafka import partition_of
 from services.triggers.engine import check
 from tests.engine.build import bundle, policy, tag, trigger
 from tests.simulation.loop import Process
-from tests.simulation.world import COMMANDS, DEFINITIONS, EVENTS, Line, World
+from tests.simulation.world import DECISIONS, DEFINITIONS, EVENTS, Line, Row, World
 
 ZONES: Final = ("UTC", "Europe/Berlin", "America/New_York", "Australia/Lord_Howe")
 NAMES: Final = ("order", "order", "view", "cart", "login", "quit")
-TRAFFIC_SECONDS: Final = 25.0
+TRAFFIC_SECONDS: Final = 40.0
 DUPLICATES_KEPT_MAX: Final = 20
+ENDS: Final = ("frees_at", "until", "deferred_until")
+EDGES_OF: Final = 8
+"""Decisions back."""
 AGAIN_WITHIN: Final = 10 * HOUR
 """Well within the time for which message ids are remembered."""
 
@@ -159,11 +162,9 @@ class Publisher:
 class Traffic:
     """People and their events, through an ingest that packs and repeats itself."""
 
-    def __init__(self, world: World, bundles: list[Bundle]) -> None:
+    def __init__(self, world: World) -> None:
         random = world.random
         self._world = world
-        windows = (one.window for definitions in bundles for one in definitions.policies)
-        self._spans = [parse_duration(one) for one in windows if one[0].isdigit()] or [HOUR]
         self._line = Line(world, Process("ingest"))
         self.people = [f"p{number}" for number in range(random.randint(3, 10))]
         self._events = random.choice([30, 80, 160])
@@ -189,19 +190,21 @@ class Traffic:
         await asyncio.gather(*sending)
 
     async def _edges(self) -> None:
-        """Have people do something at the very instant at which a cap frees, or beside it."""
+        """Have people do something at the very instant at which a refusal ends, or beside it."""
         random, world = self._world.random, self._world
         while True:
-            await asyncio.sleep(random.random() * 2)
-            rows = world.topics[COMMANDS][random.randrange(world.partitions)]
-            if not rows:
+            await asyncio.sleep(random.random())
+            rows = world.topics[DECISIONS][random.randrange(world.partitions)][-EDGES_OF:]
+            ends = [(one, at) for row in rows for one, at in _ends(row) if at > world.now]
+            if not ends:
                 continue
-            command = msgspec.json.decode(random.choice(rows).value or b"", type=SendCommand)
-            instant = command.decided_at + random.choice(self._spans) + random.choice([-1, 0, 1])
-            if (wait := instant - world.now) >= 0:
-                await asyncio.sleep(wait / SECOND / world.speed)
-                event = self._event(command.person, "order", instant)
-                await self._packed(self._partition(command.person), [event])
+            decision, at = random.choice(ends)
+            instant = at + random.choice([-1, 0, 1])
+            await asyncio.sleep(max(0, instant - world.now) / SECOND / world.speed)
+            event = self._event(decision.person, random.choice(["order", "view"]), instant)
+            key = decision.details.get("key", {})
+            event = msgspec.structs.replace(event, properties={**event.properties, **key})
+            await self._packed(self._partition(decision.person), [event])
 
     def _all(self) -> range:
         return range(self._world.partitions)
@@ -275,3 +278,8 @@ class Traffic:
 
     def _partition(self, person: str) -> int:
         return partition_of(person.encode(), self._world.partitions)
+
+
+def _ends(row: Row) -> list[tuple[Decision, Micros]]:
+    decision = msgspec.json.decode(row.value or b"", type=Decision)
+    return [(decision, decision.details[end]) for end in ENDS if end in decision.details]

@@ -46,7 +46,6 @@ from tests.simulation.world import (
 
 SETTINGS: Final = KafkaSettings(topic_prefix="")
 DEFINITIONS_WAIT_SECONDS: Final = 60.0
-COMMIT_SECONDS: Final = 1.0
 IDLE_SECONDS: Final = 0.2
 TICK_SECONDS: Final = 1.0
 EXPECTED_ENDS: Final = (KafkaError, LeaseLost)
@@ -140,6 +139,7 @@ class WorkerProcess:
         self._group = group
         self._process = process
         self._rejoin = False
+        self._committing = asyncio.Lock()
         self._heartbeat_at = 0.0
         self._assignment = Assignment(generation=0, active=frozenset(), standby=frozenset())
         self._states: States[Any] = States(
@@ -290,14 +290,15 @@ class WorkerProcess:
 
     async def _commit_now_and_then(self) -> None:
         while True:
-            await asyncio.sleep(COMMIT_SECONDS)
+            await asyncio.sleep(self._world.faults.commit_seconds)
             await self._commit()
 
     async def _commit(self) -> None:
-        offsets, generation = dict(self.consumer.done_up_to), self._assignment.generation
-        await self.line.trip()
-        if offsets and not self._world.chance(self._world.faults.commit_lost):
-            self._group.commit(self._process.name, generation, offsets)
+        async with self._committing:
+            offsets, generation = dict(self.consumer.done_up_to), self._assignment.generation
+            await self.line.trip()
+            if offsets and not self._world.chance(self._world.faults.commit_lost):
+                self._group.commit(self._process.name, generation, offsets)
 
     async def _follow(self) -> None:
         while True:

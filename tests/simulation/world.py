@@ -20,7 +20,7 @@ PROFILES: Final = "profiles"
 DEAD_LETTERS: Final = "dead-letters"
 CHANGELOG: Final = "triggers-state-changelog"
 
-SESSION_SECONDS: Final = 5.0
+SESSION_SECONDS: Final = 3.0
 HEARTBEAT_SECONDS: Final = 0.5
 REBALANCE_SECONDS: Final = 15.0
 BARRIER_SECONDS: Final = 1.0
@@ -56,6 +56,8 @@ class Faults:
     commit_lost: float
     crash_steps: int
     """A process dies within about so many steps."""
+    commit_seconds: float
+    """Between two commits of a worker."""
     cuts: int
     """How often a process is cut off from the network for a while."""
 
@@ -127,10 +129,12 @@ class Line:
         self.process = process
         self.cut_until = 0.0
 
-    async def trip(self) -> None:
-        """A message goes over."""
+    async def trip(self) -> bool:
+        """A message goes over; whether a cut held it up."""
         await asyncio.sleep(self.world.delay())
-        await asyncio.sleep(max(0.0, self.cut_until - asyncio.get_running_loop().time()))
+        left = self.cut_until - asyncio.get_running_loop().time()
+        await asyncio.sleep(max(0.0, left))
+        return left > 0
 
     async def write(
         self,
@@ -160,8 +164,7 @@ class Line:
         for first in range(0, len(records), size):
             if not self.process.alive():
                 return
-            held_up = self.cut_until > asyncio.get_running_loop().time()
-            await self.trip()
+            held_up = await self.trip()
             if not self.process.alive() and (held_up or world.random.random() < 0.5):
                 return  # it never left the machine
             if world.chance(world.faults.refused):

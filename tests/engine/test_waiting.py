@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
@@ -17,6 +18,7 @@ CARTS = tag("cart", events=["cart"])
 HELD = "held"
 DEFER = {"action": "defer", "expires_after": "2d"}
 END = 30 * DAY
+KINDS = ["absence", "sequence", "inactivity"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,9 +66,8 @@ def exits(draw: st.DrawFn, *, keyed: bool = True) -> dict[str, Any] | None:
 
 
 @st.composite
-def waiting(draw: st.DrawFn) -> Trigger:
+def waiting(draw: st.DrawFn, kind: str) -> Trigger:
     """One trigger whose entry waits."""
-    kind = draw(st.sampled_from(["absence", "absence", "sequence", "sequence", "inactivity"]))
     if kind == "inactivity":
         entry: dict[str, Any] = {"events": draw(NAMES), "lasts": draw(SPAN)}
     elif kind == "absence":
@@ -93,7 +94,7 @@ STEPS = st.lists(
         paid=st.booleans(),
         again=st.sampled_from([*[None] * 9, 0, 1, 2]),
     ),
-    min_size=3,
+    min_size=8,
     max_size=16,
 )
 
@@ -127,9 +128,13 @@ def play(log: Log, steps: list[Step]) -> tuple[Records, dict[int, list[Decision]
     return records, decided
 
 
-@settings(max_examples=400, deadline=None)
-@given(waiting(), STEPS, st.booleans())
-def test_who_comes_in_is_who_should(one: Trigger, steps: list[Step], reload: bool) -> None:
+@pytest.mark.parametrize("kind", KINDS)
+@settings(max_examples=200, deadline=None)
+@given(data=st.data(), steps=STEPS, reload=st.booleans())
+def test_who_comes_in_is_who_should(
+    kind: str, data: st.DataObject, steps: list[Step], reload: bool
+) -> None:
+    one = data.draw(waiting(kind))
     definitions = bundle(CARTS, one, message_id_window="400d")
     log = Log(rules=compile_rules(definitions), now=NOON, reload=reload)
     records, decided = play(log, steps)
@@ -138,7 +143,7 @@ def test_who_comes_in_is_who_should(one: Trigger, steps: list[Step], reload: boo
     assert set(log.outcomes()) <= {Outcome.SENT}
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=75, deadline=None)
 @given(exits(), STEPS, st.booleans())
 def test_nothing_goes_out_after_an_exit(
     way_out: dict[str, Any] | None, steps: list[Step], reload: bool
@@ -172,8 +177,8 @@ def test_nothing_goes_out_after_an_exit(
             assert ended is not Outcome.EXIT
 
 
-@settings(max_examples=100, deadline=None)
-@given(waiting(), STEPS)
+@settings(max_examples=50, deadline=None)
+@given(st.sampled_from(KINDS).flatmap(waiting), STEPS)
 def test_a_restart_before_every_record_changes_no_byte(one: Trigger, steps: list[Step]) -> None:
     states = []
     for reload in (False, True):

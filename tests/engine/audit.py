@@ -3,14 +3,15 @@
 from collections import Counter
 
 from services.contracts.decision import Decision, Outcome
-from services.contracts.definitions import Bundle, Policy
+from services.contracts.definitions import CHANNELS, Bundle, Policy
 from services.contracts.time import Micros, parse_duration
 from services.triggers.engine import Outputs, PersonState
-from tests.engine.oracle import OneSend, counted, counts, standing
+from tests.engine.oracle import OneSend, counted, counts, local, standing
 
 TERMINAL = {
     Outcome.SENT, Outcome.EXPIRED, Outcome.DEDUP, Outcome.REENTRY, Outcome.AUDIENCE, Outcome.PAUSED
 }  # fmt: skip
+ENTERED = {Outcome.SENT, Outcome.WOULD_HAVE_SENT}
 
 
 def sends_of(out: Outputs, given_up: dict[str, int]) -> list[OneSend]:
@@ -27,6 +28,38 @@ def sends_of(out: Outputs, given_up: dict[str, int]) -> list[OneSend]:
         )
         for command in out.commands
     ]
+
+
+def held_back(bundle: Bundle, decisions: list[Decision]) -> list[OneSend]:
+    """What a holdout kept from the world."""
+    triggers = {one.id: one for one in bundle.triggers}
+    return [
+        OneSend(
+            at=one.now,
+            decided=place,
+            trigger=one.trigger,
+            channel=triggers[one.trigger].steps[0].send.channel,
+            category=triggers[one.trigger].category,
+        )
+        for place, one in enumerate(decisions)
+        if one.outcome is Outcome.WOULD_HAVE_SENT
+    ]
+
+
+def nobody_woken(bundle: Bundle, sends: list[OneSend], zone: str) -> None:
+    """No marketing message at an hour that the local clock says is quiet."""
+    for send in sends:
+        shown = local(send.at, zone).strftime("%H:%M")
+        for one in bundle.workspace.quiet_hours:
+            if send.category != "transactional" and send.channel in (one.channels or CHANNELS):
+                inside = shown >= one.start, shown < one.end
+                assert not (any(inside) if one.start > one.end else all(inside)), shown
+
+
+def held_out_never_sent(bundle: Bundle, sends: list[OneSend]) -> None:
+    """A trigger that holds everybody out sends to nobody."""
+    silent = {one.id for one in bundle.triggers if one.holdout == 100}
+    assert silent.isdisjoint(one.trigger for one in sends)
 
 
 def no_cap_exceeded(bundle: Bundle, sends: list[OneSend], zone: str) -> None:
@@ -52,7 +85,8 @@ def refusals_justified(
             continue
         details = decision.details
         policy = policies[details["policy"]]
-        present = standing(sends, place)
+        seen = [*sends, *held_back(bundle, decisions)] if "held_out" in details else sends
+        present = standing(seen, place)
         inside = counted(policy, present, decision.now, zone)
         assert details["count"] == len(inside) >= policy.limit == details["limit"]
         assert details["frees_at"] > decision.now
@@ -104,6 +138,6 @@ def cooldowns_kept(bundle: Bundle, decisions: list[Decision]) -> None:
             since = decision.now - max(entered.values(), default=-cooldown)
             if decision.outcome is Outcome.REENTRY:
                 assert since < cooldown
-            elif decision.outcome is Outcome.SENT or "deferred_until" in decision.details:
+            elif decision.outcome in ENTERED or "deferred_until" in decision.details:
                 assert since >= cooldown
                 entered[decision.event_id] = decision.now

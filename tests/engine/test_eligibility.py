@@ -182,9 +182,12 @@ def test_held_out_sends_are_capped_as_if_they_had_been_sent(reload: bool) -> Non
     assert log.out.commands == []
 
 
-def test_real_sends_stand_in_the_way_of_held_out_ones() -> None:
-    log = log_of(trigger("held", holdout=100, priority=10), trigger("real"), policy(limit=1))
-    assert [one.outcome for one in log.event()] == [Outcome.SENT, Outcome.CAP]
+def test_real_and_held_out_sends_together_stand_in_the_way_of_held_out_ones() -> None:
+    log = log_of(trigger("held", holdout=100, priority=10), trigger("real"), policy(limit=3))
+    log.event()
+    log.event()
+    assert log.outcomes() == [Outcome.SENT, HELD_OUT, Outcome.SENT, Outcome.CAP]
+    assert log.out.decisions[-1].details["count"] == 3
 
 
 def test_a_held_out_send_waits_and_takes_the_place_that_is_released() -> None:

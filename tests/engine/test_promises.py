@@ -1,7 +1,8 @@
 """The promises, under any order of events, duplicates, deliveries and ticks.
 
-No person ever exceeds a cap; no send that passed is lost; nothing is sent twice; the same log
-gives the same bytes, whenever a worker restarts in between.
+No person ever exceeds a cap; no send that passed is lost; nothing is sent twice; nobody is woken
+at night; who is held out gets nothing; the same log gives the same bytes, whenever a worker
+restarts in between.
 """
 
 from collections import Counter
@@ -61,6 +62,10 @@ def bundles(draw: st.DrawFn) -> Bundle:
                     [{"mode": "always"}, {"mode": "always"}, {"mode": "cooldown", "cooldown": "5h"}]
                 )
             ),
+            "holdout": draw(st.sampled_from([0, 0, 0, 100])),
+            "group": draw(st.sampled_from([None, None, "g"])),
+            "arbitration_window": draw(st.sampled_from([None, None, None, "1h"])),
+            "in_quiet_hours": draw(st.sampled_from(["defer", "drop"])),
         }
         triggers.append(trigger(f"t{number}", **fields))
     scopes: list[dict[str, str]] = [
@@ -83,7 +88,14 @@ def bundles(draw: st.DrawFn) -> Bundle:
         for number in range(draw(st.integers(1, 3)))
     ]
     zone = draw(st.sampled_from(ZONES))
-    return bundle(*triggers, *policies, time_zone=zone, message_id_window="400d")
+    nights = [{"start": "22:00", "end": "02:15"}, {"start": "07:50", "end": "08:00"}]
+    return bundle(
+        *triggers,
+        *policies,
+        time_zone=zone,
+        message_id_window="400d",
+        quiet_hours=draw(st.sampled_from([[], nights])),
+    )
 
 
 steps = st.lists(
@@ -160,6 +172,8 @@ def test_no_cap_is_ever_exceeded_and_no_send_lost_or_doubled(
     audit.refusals_justified(definitions, log.out.decisions, sends, zone)
     audit.nothing_lost_nothing_twice(log.state, log.out, candidates)
     audit.cooldowns_kept(definitions, log.out.decisions)
+    audit.nobody_woken(definitions, sends, zone)
+    audit.held_out_never_sent(definitions, sends)
     # Each event is its own key here, and came once: nothing is a second candidate.
     assert Outcome.DEDUP not in log.outcomes()
 

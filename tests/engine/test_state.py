@@ -19,6 +19,7 @@ from services.triggers.engine.limits import (
     ALIASES_MAX,
     DEDUP_KEYS_MAX,
     PENDING_BYTES_MAX,
+    SHADOW_SENDS_MAX,
     TRAIT_BYTES_MAX,
     TRAITS_BYTES_MAX,
     TRAITS_MAX,
@@ -50,7 +51,13 @@ sendings = st.builds(
     pending=st.lists(
         st.builds(Pending, due_at=instants, expires_at=instants, entered_at=instants,
                   trigger=texts, trigger_version=st.integers(0, 9), event_id=texts,
-                  origin_received_at=instants, properties=st.binary(max_size=9)),
+                  origin_received_at=instants, properties=st.binary(max_size=9),
+                  reason=texts, held_out=st.booleans()),
+        max_size=2,
+    ),
+    shadow=st.lists(
+        st.builds(Sent, at=instants, key=st.integers(0, 2**64 - 1), trigger=texts, channel=texts,
+                  category=texts, accepted=st.booleans()),
         max_size=2,
     ),
     dedup_keys=st.dictionaries(st.integers(0, 2**64 - 1), instants, max_size=3),
@@ -238,8 +245,10 @@ def test_what_a_person_can_pile_up_stays_below_a_records_limit() -> None:
         *(tag(f"u{number}", "top_k") for number in range(4)),
         trigger(reentry={"mode": "once_per_key"}, dedup={"key": ["key"], "window": "300d"}),
         trigger("waits", priority=1, when_capped=defer),
+        trigger("held", priority=0, holdout=100),
         policy("hello_cap", 200, "8d", kind="trigger", value="hello"),
         policy("waits_cap", 1, "300d", kind="trigger", value="waits"),
+        policy("held_cap", 200, "300d", kind="trigger", value="held"),
         message_ids_max=4096,
         message_id_window="30d",
     )
@@ -256,5 +265,6 @@ def test_what_a_person_can_pile_up_stays_below_a_records_limit() -> None:
     assert sending is not None
     assert len(sending.dedup_keys) == len(sending.once_keys) == DEDUP_KEYS_MAX
     assert len(log.state.aliases) == ALIASES_MAX
+    assert len(sending.shadow) == SHADOW_SENDS_MAX
     assert len(sending.pending) == PENDING_BYTES_MAX // (9 * 8_000)
     assert RECORD_BYTES_MAX / 2 < len(encode_state(log.state)) < RECORD_BYTES_MAX

@@ -1,7 +1,7 @@
 """Every bound of a person's state and of a workspace's definitions, by name.
 
 Together they keep the largest state below `RECORD_BYTES_MAX`: tags 400 kB, sends put off
-256 kB, sends 132 kB, entries 75 kB, message ids 49 kB at most, the rest below 50 kB.
+200 kB, sends 132 kB, entries 75 kB, slots 50 kB, message ids 49 kB at most, the rest 50 kB.
 """
 
 from typing import Final
@@ -42,7 +42,7 @@ OPEN_SENDS_MAX: Final = 64
 OPEN_SEND_KEPT: Final = 7 * DAY
 """Sends that no cap counts are remembered, so many and so long, for their deliveries."""
 PENDING_MAX: Final = 16
-PENDING_BYTES_MAX: Final = 256 * 1_024
+PENDING_BYTES_MAX: Final = 192 * 1_024
 """Sends put off, and their events' properties."""
 DEDUP_KEYS_MAX: Final = 256
 ONCE_KEYS_MAX: Final = 256

@@ -170,6 +170,7 @@ class Traffic:
         self._events = random.choice([30, 80, 160])
         self._recent: list[Event] = []
         self._made = 0
+        self._over = False
 
     async def run(self) -> None:
         """Everything that happens in the run; returns when all of it is written."""
@@ -187,20 +188,25 @@ class Traffic:
             else:
                 sending += [self._world.outside(self._packed(p, events)) for p in self._all()]
         edges.cancel()
+        self._over = True
         await asyncio.gather(*sending)
 
     async def _edges(self) -> None:
         """Have people do something at the very instant at which a refusal ends, or beside it."""
         random, world = self._world.random, self._world
         while True:
-            await asyncio.sleep(random.random())
+            await asyncio.sleep(random.random() * 0.5)
             rows = world.topics[DECISIONS][random.randrange(world.partitions)][-EDGES_OF:]
             ends = [(one, at) for row in rows for one, at in _ends(row) if at > world.now]
             if not ends:
                 continue
             decision, at = random.choice(ends)
-            instant = at + random.choice([-1, 0, 1])
-            await asyncio.sleep(max(0, instant - world.now) / SECOND / world.speed)
+            world.outside(self._edge(decision, at + random.choice([-1, -1, 0, 1])))
+
+    async def _edge(self, decision: Decision, instant: Micros) -> None:
+        random, world = self._world.random, self._world
+        await asyncio.sleep(max(0, instant - world.now) / SECOND / world.speed)
+        if not self._over:
             event = self._event(decision.person, random.choice(["order", "view"]), instant)
             key = decision.details.get("key", {})
             event = msgspec.structs.replace(event, properties={**event.properties, **key})

@@ -6,6 +6,7 @@ import pytest
 
 from services.contracts.decision import Outcome
 from services.contracts.time import DAY, HOUR, MINUTE
+from services.triggers.engine.explain_texts import decision_text
 from tests.engine.build import NOON, Log, at, bundle, log_of, policy, trigger
 
 DEFER = {"action": "defer", "expires_after": "3d"}
@@ -73,6 +74,7 @@ def test_a_candidate_waits_for_a_better_one_and_is_sent_if_none_comes(reload: bo
     [held] = log.event()
     assert held.outcome is LOST
     assert held.details == {"deferred_until": NOON + HOUR}
+    assert "held back in case a better one comes, decided again at" in decision_text(held)
     assert log.wake(NOON + HOUR - 1) == []
     [sent] = log.wake(NOON + HOUR)
     assert (sent.outcome, sent.run_id) == (SENT, held.run_id)

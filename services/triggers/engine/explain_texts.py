@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from services.contracts.decision import Decision
+from services.contracts.decision import Decision, Outcome
 from services.contracts.time import Micros, from_micros
 
 TEXT_CHARS_MAX: Final = 80
@@ -77,9 +77,12 @@ def clause_text(failed: Mapping[str, Any]) -> str:
 
 def decision_text(one: Decision) -> str:
     """What a decision record says."""
-    told = f"{instant(one.now)}: {_OUTCOMES.get(one.outcome, str(one.outcome))}"
     details = dict(one.details)
     again = details.pop("deferred_until", None)
+    outcome = _OUTCOMES.get(one.outcome, str(one.outcome))
+    if one.outcome is Outcome.ARBITRATION and again is not None:
+        outcome = "held back in case a better one comes"
+    told = f"{instant(one.now)}: {outcome}"
     if "clause" in details:
         told += f": {clause_text(details)}"
     elif details:

@@ -110,7 +110,7 @@ def test_nobody_is_reminded_of_what_is_known_by_then() -> None:
 
 
 def test_a_late_activity_begins_nothing(log: Log) -> None:
-    log.event("cart", {"sku": "a"}, now=NOON, occurred_at=NOON - DAY - 1)
+    assert log.event("cart", {"sku": "a"}, now=NOON, occurred_at=NOON - DAY - 1) == []
     assert log.state.slots == {}
     assert log.wake(NOON + 3 * DAY) == []
 

@@ -17,6 +17,7 @@ from tests.engine.waiting_oracle import Records, came_in
 CARTS = tag("cart", events=["cart"])
 HELD = "held"
 DEFER = {"action": "defer", "expires_after": "2d"}
+TICK = 5 * HOUR
 END = 30 * DAY
 KINDS = ["absence", "sequence", "inactivity"]
 
@@ -102,7 +103,7 @@ STEPS = st.lists(
 def play(log: Log, steps: list[Step]) -> tuple[Records, dict[int, list[Decision]]]:
     """Play the steps to the engine; gives what arrived, and the decisions of each record.
 
-    A tick an hour comes as from a worker: the engine is only woken when it asked to be.
+    Ticks come as from a worker: the engine is only woken when it asked to be.
     """
     records = Records()
     decided: dict[int, list[Decision]] = {}
@@ -115,7 +116,7 @@ def play(log: Log, steps: list[Step]) -> tuple[Records, dict[int, list[Decision]
     for number, step in enumerate(steps):
         now = log.now + step.later
         if step.ticks:
-            for moment in range(log.now - log.now % HOUR + HOUR, now, HOUR):
+            for moment in range(log.now - log.now % TICK + TICK, now, TICK):
                 tick(moment)
         again = step.again is not None and step.again < number
         id_ = f"e{step.again}" if again else f"e{number}"

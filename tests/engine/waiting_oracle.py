@@ -4,6 +4,7 @@ It has the record of all that arrived and asks of each event what became of it, 
 through everything else. Nothing is shared with the engine but the definitions and the event.
 """
 
+from bisect import bisect_left
 from dataclasses import dataclass, field
 from itertools import combinations
 from typing import Any
@@ -92,8 +93,8 @@ class Records:
 
     def reached(self, moment: Micros, since: int) -> int | None:
         """The first record from `since` on at which this instant has come."""
-        later = (n for n in range(since, len(self.times)) if self.times[n] >= moment)
-        return next(later, None)
+        n = bisect_left(self.times, moment, lo=since)
+        return n if n < len(self.times) else None
 
 
 def values(event: Arrived, key: tuple[str, ...]) -> tuple[Any, ...] | None:

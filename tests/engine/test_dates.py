@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from services.contracts.definitions import Trigger
 from services.contracts.time import DAY, HOUR, MINUTE, to_micros
-from services.triggers.engine.dates import anniversary, date_of
+from services.triggers.engine.dates import date_of
 from services.triggers.engine.limits import NEVER
 from tests.engine.build import NOON, Log, at, bundle, log_of, trigger
 
@@ -222,7 +222,10 @@ def test_it_comes_on_the_days_and_at_the_times_of_the_local_clock(
     until = NOON + 3 * 365 * DAY
     days = {base}
     if yearly:
-        days |= {anniversary(base, year) for year in range(max(base.year, 2020), 2035)}
+        leap_day = (base.month, base.day) == (2, 29)
+        for year in range(max(base.year, 2020), 2035):
+            short = leap_day and year % 4 != 0
+            days.add(date(year, base.month, 28 if short else base.day))
     expected = []
     for day in sorted(days):
         local = datetime.combine(day + timedelta(days=offset), datetime.min.time())

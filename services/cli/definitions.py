@@ -42,7 +42,7 @@ class Applied(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def example_files(name: str) -> list[Path]:
-    """The files of a set that is shipped: `shop` or `retail`."""
+    """The files of a set that is shipped: `shop`, `retail` or `lifecycle`."""
     return files_of(Path(str(resources.files("services.cli.examples").joinpath(name))))
 
 

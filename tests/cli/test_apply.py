@@ -98,7 +98,7 @@ def test_all_files_go_in_one_revision_and_the_second_time_nothing(
     assert (revision, "+++ archived" in said) == (4, True)
 
 
-@pytest.mark.parametrize("name", ["shop", "retail"])
+@pytest.mark.parametrize("name", ["shop", "retail", "lifecycle"])
 def test_the_examples_that_are_shipped_are_right(api_url: str, name: str) -> None:
     files = example_files(name)
     assert run(api_url, *files)[0] == 2

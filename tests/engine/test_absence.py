@@ -87,6 +87,14 @@ def test_what_happened_before_it_does_not_cancel_it(log: Log) -> None:
     assert len(log.wake(NOON + DAY)) == 1
 
 
+def test_what_happened_at_the_same_instant_has_followed(log: Log) -> None:
+    log.event("cart", {"sku": "a"}, now=NOON)
+    log.event("order", {"sku": "a"}, now=NOON)
+    log.event("order", {"sku": "b"}, now=NOON)
+    log.event("cart", {"sku": "b"}, now=NOON)
+    assert log.wake(NOON + DAY) == []
+
+
 def test_one_overtaken_by_what_should_follow_never_begins(log: Log) -> None:
     log.event("order", {"sku": "a"}, now=NOON)
     log.event("cart", {"sku": "a"}, now=NOON + MINUTE, occurred_at=NOON - MINUTE)

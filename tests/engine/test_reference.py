@@ -32,6 +32,7 @@ TRAITS: list[dict[str, Any]] = [
     {"consent": None},
     {"consent": {"marketing": True}},
     {"consent": {"marketing": True, "mail": True}},
+    {"consent": {"marketing": True, "log": False}},
     {"consent": {"log": False}},
     {"consent": {"marketing": False}},
     {"consent": None},

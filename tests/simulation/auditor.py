@@ -283,8 +283,7 @@ class _Person:
                 if trigger is None or trigger.exit is None or event.name not in trigger.exit.events:
                     continue
                 same = event.properties.get("order_id") == keys[command.event_id]
-                late = event.occurred_at < event.received_at - LATE
-                if not late and (same or not trigger.exit.key):
+                if same or not trigger.exit.key:
                     yield f"{command.trigger} sent {command.event_id} after the exit at {at}"
 
     def _trigger(self, id_: str, offset: int) -> Trigger | None:

@@ -27,6 +27,7 @@ POLICY: Final = Policy(
 )
 LEASE_SECONDS: Final = 6.0
 ROUND_SECONDS: Final = 0.3
+FAST_SECONDS: Final = 0.05
 INTERRUPTED: Final = "interrupted"
 OPEN: Final = (SendState.PENDING, SendState.SENDING)
 
@@ -60,7 +61,8 @@ class Provider:
     async def send(self, send_id: str) -> Outcome:
         """Maybe act, maybe say so."""
         random = self._world.random
-        await asyncio.sleep(random.random() * self._seconds)
+        seconds = FAST_SECONDS if self._world.calm else self._seconds
+        await asyncio.sleep(random.random() * seconds)
         outcome: Outcome = Accepted()
         if self._world.chance(self._bad):
             troubles: list[Outcome] = [
@@ -74,7 +76,7 @@ class Provider:
             acted = random.random() < 0.5
         if acted and not (self.idempotent and self.effects[send_id]):
             self.effects[send_id] += 1
-        await asyncio.sleep(random.random() * self._seconds)
+        await asyncio.sleep(random.random() * seconds)
         return outcome
 
 

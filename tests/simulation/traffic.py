@@ -21,6 +21,30 @@ from tests.simulation.world import DECISIONS, DEFINITIONS, EVENTS, Line, Row, Wo
 
 ZONES: Final = ("UTC", "Europe/Berlin", "America/New_York", "Australia/Lord_Howe")
 NAMES: Final = ("order", "order", "view", "cart", "login", "quit")
+_KEY: Final = ["order_id"]
+WAITING: Final[tuple[dict[str, Any], ...]] = (
+    {"inactivity": {"events": ["login", "order"], "lasts": "3h"}},
+    {
+        "absence": {
+            "after": {"events": ["cart"]},
+            "without": {"events": ["order"]},
+            "within": "2h",
+            "key": _KEY,
+        }
+    },
+    {
+        "sequence": {
+            "parts": [{"events": ["view"]}, {"events": ["cart", "order"]}],
+            "within": "3h",
+            "key": _KEY,
+        }
+    },
+    {"tag_change": {"tag": "orders", "change": "left", "op": "gte", "value": 1}},
+    {"threshold": {"tag": "spent", "direction": "up", "bound": 100}},
+    {"schedule": {"cron": "0 9,21 * * *", "spread": "10m"}},
+    {"date": {"trait": "birthday", "yearly": True}},
+)
+"""Entries that wait for something, or come by time alone."""
 TRAFFIC_SECONDS: Final = 40.0
 DUPLICATES_KEPT_MAX: Final = 20
 ENDS: Final = ("frees_at", "until", "deferred_until")
@@ -54,11 +78,12 @@ def _trigger(world: World, number: int, *, plain: bool) -> Any:
         fields["entry"]["where"] = {"tag": "orders", "op": "gte", "value": 2}
     if plain:
         return trigger(f"t{number}", **fields)
-    if number == 3:
-        fields["entry"] = {"inactivity": {"events": ["login", "order"], "lasts": "3h"}}
+    if number >= 2:
+        fields["entry"] = random.choice(WAITING)
+    by_event = not {"inactivity", "schedule", "date"} & fields["entry"].keys()
     if random.random() < 0.5:
         fields["exit"] = {"events": ["quit"]}
-        if number != 3 and random.random() < 0.5:
+        if by_event and random.random() < 0.5:
             fields["exit"]["key"] = ["order_id"]
     fields["group"] = random.choice([None, None, "only_one"])
     fields["arbitration_window"] = random.choice([None, None, "10m"])
@@ -236,11 +261,19 @@ class Traffic:
             occurred_at=occurred_at,
             received_at=now,
             properties={"order_id": random.randint(1, 4), "amount": random.randint(1, 99)},
-            traits={"name": f"N{self._made}"} if identify else {},
+            traits=self._traits() if identify else {},
             user_id=person,
         )
         self._recent = [*self._recent[-DUPLICATES_KEPT_MAX:], event]
         return event
+
+    def _traits(self) -> dict[str, Any]:
+        random = self._world.random
+        day = from_micros(self._world.now + random.choice([0, DAY, 2 * DAY])).date()
+        traits: dict[str, Any] = {"name": f"N{self._made}", "birthday": f"1984{day:-%m-%d}"}
+        if random.random() < 0.3:
+            traits["consent"] = {"marketing": random.random() < 0.5}
+        return traits
 
     async def _packed(self, partition: int, events: list[Event]) -> None:
         mine = [one for one in events if self._partition(one.person) == partition]

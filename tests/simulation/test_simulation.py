@@ -19,8 +19,10 @@ from tests.simulation.world import CHANGELOG, COMMANDS, DECISIONS, EVENTS
 
 REGRESSION_SEEDS = (1, 3, 11, 16, 17, 19, 21, 41, 90, 118, 171, 254)
 """All faults stand in them: crashes, refused writes, lost leases, stops, many revisions."""
-FRESH_SEEDS = 150
+FRESH_SEEDS = 120
 BUSY_SEED = 3
+LONG = pytest.mark.embedded
+"""These need neither broker nor database, but more time than `make check` has."""
 
 
 def _failing(seeds: range | tuple[int, ...]) -> dict[str, list[str]]:
@@ -32,13 +34,14 @@ def test_known_runs_keep_all_promises() -> None:
     assert _failing(REGRESSION_SEEDS) == {}
 
 
-@pytest.mark.embedded  # needs neither broker nor database, but its time: not in `make check`
+@LONG
 def test_fresh_runs_keep_all_promises(record_property: Callable[[str, object], None]) -> None:
     first = SystemRandom().randrange(1 << 40)
     record_property("told", f"simulation: {FRESH_SEEDS} seeds from {first}")
     assert _failing(range(first, first + FRESH_SEEDS)) == {}
 
 
+@LONG
 def test_a_seed_gives_the_same_run_to_the_byte_whatever_the_order_of_hashes() -> None:
     command = [sys.executable, "-m", "tests.simulation", "--seed", str(BUSY_SEED)]
     environment = {**os.environ, "PYTHONHASHSEED": "7"}

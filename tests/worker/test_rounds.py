@@ -125,6 +125,21 @@ def test_one_the_engine_fails_on_is_left_alone_and_the_others_go_on() -> None:
     assert [letter.code for letter in partition.letters] == ["engine_error"]
 
 
+def test_a_failure_later_in_the_batch_takes_nobodys_turn_away() -> None:
+    log = Log()
+    log.pack(*((person, "note") for person in MANY))
+    log.marker(5)
+    for _ in range(ROUND_SECONDS // 2):
+        log.tick()
+    log.pack(*((person, "boom") for person in MANY))
+    whole, parts = Partition(everyone=True), Partition(everyone=True)
+    whole.take(log.rows)
+    for row in log.rows:
+        parts.take([row])
+    assert whole.states == parts.states
+    assert {len(state.notes) for state in whole.states.values()} == {1, 2}
+
+
 def test_the_loop_may_turn_while_everyone_is_put_on_the_list(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

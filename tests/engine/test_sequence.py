@@ -52,7 +52,7 @@ def test_the_time_runs_from_the_first_of_them_and_a_later_first_is_as_good() -> 
     assert sent(log) == ["c130"]
 
 
-def test_order_matters(log: Log) -> None:
+def test_the_order_of_the_parts_matters(log: Log) -> None:
     log.event("cart", {"sku": "a"}, now=NOON)
     log.event("view", {"sku": "a"}, now=NOON + 1)
     assert sent(log) == []

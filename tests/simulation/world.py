@@ -170,15 +170,26 @@ class Line:
             if world.chance(world.faults.refused):
                 self._answer(answer, KafkaTimeoutError())
                 return
-            times = 1
+            piece = records[first : first + size]
+            last = self._append(topic, partition, piece, headers)
             if world.chance(world.faults.ack_lost):
                 await self.trip()
-                times += not (world.faults.idempotent or not self.process.alive())
-            for _ in range(times):
-                for key, value in records[first : first + size]:
-                    last = world.append(topic, partition, key, value, headers)
+                if self.process.alive() and not world.faults.idempotent:
+                    last = self._append(topic, partition, piece, headers)
             await self.trip()
         self._answer(answer, last)
+
+    def _append(
+        self,
+        topic: str,
+        partition: int,
+        records: list[tuple[bytes | None, bytes]],
+        headers: Headers,
+    ) -> int:
+        last = -1
+        for key, value in records:
+            last = self.world.append(topic, partition, key, value, headers)
+        return last
 
     @staticmethod
     def _answer(answer: "asyncio.Future[int]", result: "int | Exception") -> None:

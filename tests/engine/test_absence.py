@@ -177,6 +177,14 @@ def test_what_is_both_begins_anew() -> None:
     assert log.wake(NOON + 9 * DAY) == []
 
 
+def test_one_that_began_earlier_and_arrives_later_is_due_first(log: Log) -> None:
+    log.event("cart", {"sku": "b"}, now=NOON, id_="b")
+    log.event("cart", {"sku": "a"}, now=NOON, occurred_at=NOON - HOUR, id_="a")
+    assert log.state.next_due == NOON + 23 * HOUR
+    assert len(log.wake(NOON + 23 * HOUR)) == 1
+    assert sent(log) == ["a"]
+
+
 def test_past_the_bound_of_keys_the_oldest_goes(log: Log) -> None:
     for number in range(WAITING_KEYS_MAX + 1):
         log.event("cart", {"sku": number}, now=NOON + number, id_=f"c{number}")

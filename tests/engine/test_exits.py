@@ -121,6 +121,14 @@ def test_who_leaves_may_come_in_again_even_by_the_same_event() -> None:
     assert (deferred.outcome, deferred.event_id) == (Outcome.CAP, "second")
 
 
+def test_who_leaves_by_the_event_that_begins_a_wait_waits_anew() -> None:
+    log = log_of(trigger("t", entry=ABSENCE, exit=CART))
+    log.event("cart", now=NOON)
+    log.event("cart", now=NOON + HOUR, id_="second")
+    log.wake(NOON + 9 * DAY)
+    assert [one.event_id for one in log.out.commands] == ["second"]
+
+
 def test_it_ends_absences_that_are_waited_for() -> None:
     log = log_of(trigger("t", entry=ABSENCE, exit=ORDER))
     log.event("cart", now=NOON)

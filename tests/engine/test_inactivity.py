@@ -50,6 +50,17 @@ def test_a_late_sign_of_life_counts_where_it_belongs() -> None:
     assert len(log.wake(now=NOON + 48 * DAY)) == 1
 
 
+def test_an_earlier_sign_of_life_that_arrives_later_takes_nothing_back() -> None:
+    log = log_of(DORMANT)
+    log.event("Logged In", now=NOON)
+    log.event("Logged In", now=NOON + HOUR, occurred_at=NOON - 5 * DAY)
+    assert log.wake(NOON + 26 * DAY) == []
+    assert log.wake(NOON + 30 * DAY - 1) == []
+    assert len(log.wake(NOON + 30 * DAY)) == 1
+    assert log.event("Logged In", now=NOON + 31 * DAY, occurred_at=NOON - DAY) == []
+    assert log.wake(NOON + 90 * DAY) == []
+
+
 def test_it_survives_the_bytes_of_the_state() -> None:
     log = log_of(DORMANT)
     log.reload = True

@@ -93,6 +93,13 @@ def test_a_part_between_that_was_overtaken_completes_it() -> None:
     assert sent(log) == ["before c"]
 
 
+def test_a_first_part_is_kept_for_a_second_that_is_long_under_way(log: Log) -> None:
+    log.event("view", {"sku": "a"}, now=NOON)
+    log.event("view", {"sku": "b"}, now=NOON + 20 * HOUR)
+    log.event("cart", {"sku": "a"}, now=NOON + 20 * HOUR, occurred_at=NOON + HOUR, id_="cart")
+    assert sent(log) == ["cart"]
+
+
 def test_a_late_event_is_part_of_nothing() -> None:
     log = followed("a", "b", within="3d")
     log.event("a", now=NOON, occurred_at=NOON - DAY - 1)

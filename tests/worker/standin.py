@@ -72,8 +72,8 @@ def decode_state(data: bytes) -> StandInState:
         raise Malformed("bad_state", "not a state") from error
 
 
-def revision_of(data: bytes) -> int:
-    return decode_state(data).revision
+def applied_of(data: bytes) -> int:
+    return decode_state(data).applied
 
 
 def wake_at_of(data: bytes) -> int | None:
@@ -178,7 +178,7 @@ def stand_in() -> Engine:
         encode_state=encode_state,
         decode_state=decode_state,
         wake_at_of=wake_at_of,
-        revision_of=revision_of,
+        applied_of=applied_of,
         for_everyone=lambda rules: rules.for_everyone,
         outputs=StandInOutputs,
         decide=decide,

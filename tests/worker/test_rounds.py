@@ -41,7 +41,7 @@ def test_everyone_is_woken_once_within_a_minute_of_the_marker() -> None:
     assert max(map(len, woken)) < len(MANY) / 10
     assert {state.revision for state in partition.states.values()} == {5}
     assert tick(log, partition, 2 * ROUND_SECONDS) == []
-    assert decode_meta(partition.stored[META_KEY]).round_revision == 0
+    assert decode_meta(partition.stored[META_KEY]).round_since == -1
 
 
 def test_rules_that_bring_nothing_new_for_everyone_wake_nobody() -> None:

@@ -10,10 +10,10 @@ from services.triggers.engine.outputs import Outputs
 from services.triggers.engine.rules import Rules, compile_rules
 from services.triggers.engine.state import (
     PersonState,
+    applied_of,
     decode_state,
     encode_state,
     new_state,
-    revision_of,
     wake_at_of,
 )
 
@@ -21,6 +21,7 @@ __all__ = [
     "Outputs",
     "PersonState",
     "Rules",
+    "applied_of",
     "apply_delivery",
     "check",
     "compile_rules",
@@ -28,7 +29,6 @@ __all__ = [
     "decode_state",
     "encode_state",
     "new_state",
-    "revision_of",
     "wake",
     "wake_at_of",
 ]

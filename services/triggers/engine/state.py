@@ -153,17 +153,14 @@ class _Head(msgspec.Struct, array_like=True, gc=False):
     v: int
     person: str
     applied: int = -1
-    now: Micros = 0
-    wake_at: Micros | None = None
-    revision: int = -1
 
 
 _head_decoder: Final = msgspec.msgpack.Decoder(_Head)
 
 
-def revision_of(data: bytes) -> int:
-    """`revision` of an encoded state, -1 where none was ever in force; most of it is skipped."""
-    return _head_decoder.decode(memoryview(data)[_WAKE_BYTES:]).revision
+def applied_of(data: bytes) -> int:
+    """`applied` of an encoded state; what follows it is passed over."""
+    return _head_decoder.decode(memoryview(data)[_WAKE_BYTES:]).applied
 
 
 def wake_at_of(data: bytes) -> Micros | None:

@@ -17,14 +17,12 @@ class State(Protocol):
 
     `applied` is the position of the last record folded in, `offset << 16 | index`, -1 before
     the first. `wake_at` is the earliest instant at which the person needs attention though
-    nothing of theirs happens. `revision` is that of the definitions it was last decided under,
-    -1 before the first.
+    nothing of theirs happens.
     """
 
     person: str
     applied: int
     wake_at: Micros | None
-    revision: int
 
 
 class Outputs(Protocol):
@@ -53,7 +51,7 @@ class Engine:
     encode_state: Callable[[Any], bytes]
     decode_state: Callable[[bytes], Any]
     wake_at_of: Callable[[bytes], Micros | None]
-    revision_of: Callable[[bytes], int]
+    applied_of: Callable[[bytes], int]
     for_everyone: Callable[[Any], frozenset[int]]
     """What in the rules concerns people to whom nothing happens, by keys that tell the same
     thing of one revision from another of the next."""
@@ -93,7 +91,7 @@ def triggers_engine(workspace: str) -> Engine:
         encode_state=engine.encode_state,
         decode_state=engine.decode_state,
         wake_at_of=engine.wake_at_of,
-        revision_of=engine.revision_of,
+        applied_of=engine.applied_of,
         for_everyone=lambda rules: frozenset(rules.for_everyone),
         outputs=engine.Outputs,
         decide=engine.decide,

@@ -8,8 +8,6 @@ depends on the log and the stored states alone, not on where batches begin and e
 from collections.abc import Generator, Sequence
 from typing import Any
 
-import msgspec
-
 from services.contracts.codec import decode_delivery, decode_marker, decode_tick
 from services.contracts.errors import Malformed
 from services.contracts.event import FUTURE_TOLERANCE, Event
@@ -42,7 +40,7 @@ from services.triggers.worker.reading import (
     value_of,
 )
 from services.triggers.worker.refold import happenings, refold
-from services.triggers.worker.rounds import asked_for, begun, ended
+from services.triggers.worker.rounds import begun, ended, in_force
 from services.triggers.worker.values import (
     FLUSH_DECISIONS_MAX,
     FLUSH_EVENTS_MAX,
@@ -308,11 +306,8 @@ class PartitionFold:
             raise Malformed(answer.code, answer.reason)
         everyone = self._engine.for_everyone
         concerned = everyone(answer.rules) - everyone(self._rules)
-        meta = asked_for(self.meta, marker.revision, concerned)
         self._rules = answer.rules
-        self._set_meta(
-            msgspec.structs.replace(meta, revision=marker.revision, applied=position_of(record))
-        )
+        self._set_meta(in_force(self.meta, marker.revision, position_of(record), concerned))
 
     # Failure and the end of a stretch.
 

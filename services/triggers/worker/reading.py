@@ -44,14 +44,14 @@ class Record(Protocol):
 class PartitionMeta(msgspec.Struct, frozen=True, kw_only=True):
     """What a partition remembers beside its people: the revision in force, and since where.
 
-    `round_revision`: people last decided under older ones than this have still to be woken for
-    it, 0 where there is no such round; `round_at` is its beginning, the first tick's time.
+    `round_since`: people of whom the last applied position is before this have still to be
+    woken, -1 where there is no such round; `round_at` is its beginning, the first tick's time.
     """
 
     v: int = 1
     revision: int = 0
     applied: int = -1
-    round_revision: int = 0
+    round_since: int = -1
     round_at: Micros | None = None
 
 

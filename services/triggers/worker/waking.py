@@ -46,7 +46,7 @@ class Waking:
 
     def due_at(self, state: Any) -> Micros | None:
         """When this state has to be woken."""
-        return due_at(self.meta, state.person, state.wake_at, state.revision)
+        return due_at(self.meta, state.person, state.wake_at, state.applied)
 
     def _due_at_of(self, person: str) -> Micros | None:
         state = self._at_hand(person) or self._states.live.get(person)
@@ -59,4 +59,4 @@ class Waking:
         wake_at = self._engine.wake_at_of(data)
         if self.meta.round_at is None:
             return wake_at
-        return due_at(self.meta, person, wake_at, self._engine.revision_of(data))
+        return due_at(self.meta, person, wake_at, self._engine.applied_of(data))

@@ -66,3 +66,13 @@ def test_it_survives_the_bytes_of_the_state() -> None:
     log.reload = True
     log.event("Logged In", now=NOON)
     assert len(log.wake(now=NOON + 30 * DAY)) == 1
+
+
+def test_after_an_exit_a_late_sign_of_an_older_life_begins_nothing() -> None:
+    exit_ = {"events": ["Unsubscribed"]}
+    log = log_of(trigger("dormant", entry=DORMANT.entry, exit=exit_))
+    log.event("Logged In", now=NOON)
+    log.event("Unsubscribed", now=NOON + HOUR)
+    log.event("Logged In", now=NOON + 2 * HOUR, occurred_at=NOON - 40 * DAY)
+    assert log.wake(now=NOON + 3 * HOUR) == []
+    assert log.wake(now=NOON + 31 * DAY) == []

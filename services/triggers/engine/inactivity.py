@@ -45,4 +45,6 @@ class InactivitySensor:
 
     def leave(self, slot: Slot, mark: int | None) -> Slot | None:
         """They are not waited for any more, until another sign of life."""
-        return None
+        # The last one stays: an older one that comes late is none.
+        slot[DUE] = NEVER
+        return slot

@@ -140,6 +140,18 @@ def test_a_failure_later_in_the_batch_takes_nobodys_turn_away() -> None:
     assert {len(state.notes) for state in whole.states.values()} == {1, 2}
 
 
+def test_a_tick_from_before_the_marker_that_is_read_again_knows_of_no_round() -> None:
+    log, partition = Log(), Partition(everyone=True)
+    known(log, partition)
+    log.tick(log.now + 2 * ROUND_SECONDS * SECOND)
+    log.marker(5)
+    assert tick(log, partition) == []
+    partition.restart()
+    partition.take(log.rows)
+    assert partition.commands == []
+    assert sorted(tick(log, partition, ROUND_SECONDS)) == sorted(MANY)
+
+
 def test_the_loop_may_turn_while_everyone_is_put_on_the_list(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -271,7 +271,7 @@ class PartitionFold:
             state = self._at_hand.get(person)
             if state is None:
                 state = self._at_hand[person] = self.states.get(person)
-            if position <= state.applied:
+            if position <= state.applied or not self._waking.is_due(state, tick.at, position):
                 self.timers.arm(person, wake_at)  # a replay: it fired then, this is the next
                 continue
             state.applied = position
@@ -283,7 +283,7 @@ class PartitionFold:
                 self._letters.add(record, engine_error(error), key=person.encode())
             if len(self._at_hand) >= FLUSH_PEOPLE_MAX:
                 yield self._flush(position)
-        meta = ended(self.meta, tick.at)
+        meta = ended(self.meta, tick.at, position)
         if meta is not None:
             # Written out before it is forgotten who was woken by it: see `_roll_back`.
             yield self._flush(position)
@@ -328,7 +328,7 @@ class PartitionFold:
             upto=position,
             failed=self._failed,
             replay=self._replay,
-            due_at=self._waking.due_at,
+            is_due=self._waking.is_due,
         )
         self._out.commands += again.commands
         self._out.decisions += again.decisions

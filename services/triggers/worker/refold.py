@@ -66,13 +66,13 @@ def refold(
     upto: int,
     failed: Container[tuple[int, str]],
     replay: bool,
-    due_at: Callable[[Any], Micros | None],
+    is_due: Callable[[Any, Micros, int], bool],
 ) -> None:
     """Bring a state that was decoded again from `after` to the point before `upto`.
 
     Nothing in between was folded under other rules, and all of it without an error, but for
     `failed` (position, person), which is left out, and what was `Malformed`, which is skipped
-    as it was then. `due_at` gives the instant of a state from which a tick wakes it.
+    as it was then. `is_due` says whether a tick wakes a state.
     """
     for _, _, position, act, thing, at in happenings(
         records, state.person, engine, after=after, upto=upto, replay=replay
@@ -85,8 +85,7 @@ def refold(
             continue
         before = state.applied
         if act is None:
-            wake_at = due_at(state)
-            if wake_at is not None and wake_at <= at:
+            if is_due(state, at, position):
                 state.applied = position
                 engine.wake(state, rules, at, out)
             continue

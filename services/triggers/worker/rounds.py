@@ -41,9 +41,9 @@ def begun(meta: PartitionMeta, at: Micros, position: int) -> PartitionMeta | Non
     return msgspec.structs.replace(meta, round_at=at)
 
 
-def ended(meta: PartitionMeta, at: Micros) -> PartitionMeta | None:
+def ended(meta: PartitionMeta, at: Micros, position: int) -> PartitionMeta | None:
     """The meta without the round, once everyone who was due at this tick has had their turn."""
-    if meta.round_at is None or at < meta.round_at + _SPAN:
+    if meta.round_at is None or position < meta.round_since or at < meta.round_at + _SPAN:
         return None
     return msgspec.structs.replace(meta, round_since=-1, round_at=None)
 

@@ -44,14 +44,19 @@ class Waking:
             if number % ARMED_TOGETHER_MAX == 0:
                 yield Pause()
 
-    def due_at(self, state: Any) -> Micros | None:
-        """When this state has to be woken."""
+    def is_due(self, state: Any, at: Micros, position: int) -> bool:
+        """Whether a tick at this place of the log wakes it. One from before the marker, in a
+        replay, knows of no round."""
+        wake_at = state.wake_at if position < self.meta.round_since else self._due_at(state)
+        return wake_at is not None and wake_at <= at
+
+    def _due_at(self, state: Any) -> Micros | None:
         return due_at(self.meta, state.person, state.wake_at, state.applied)
 
     def _due_at_of(self, person: str) -> Micros | None:
         state = self._at_hand(person) or self._states.live.get(person)
         if state is not None:
-            return self.due_at(state)
+            return self._due_at(state)
         data = self._states.stored.get(person)
         return None if data is None else self._stored(person, data)
 

@@ -222,9 +222,10 @@ def by_inactivity(trigger: Trigger, inactivity: Inactivity, records: Records) ->
     exits = [] if trigger.exit is None else [one.n for one in records.matching(trigger.exit)]
     found: list[CameIn] = []
     for since, until in zip([0, *exits], [*exits, len(records.times)], strict=True):
-        missed: Micros | None = None
+        # What was known at the exit is no sign of a life after it.
+        missed = max((one.at for one in signs if one.n < since), default=None)
         for n in range(since, until):
-            heard = [one.at for one in signs if since <= one.n <= n]
+            heard = [one.at for one in signs if one.n <= n]
             if not heard or (missed is not None and max(heard) <= missed):
                 continue
             due = max(heard) + lasts

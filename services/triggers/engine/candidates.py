@@ -38,6 +38,16 @@ class Candidate(msgspec.Struct, kw_only=True, eq=False):
     key: int | None = None
     held_out: bool = False
 
+    @property
+    def trigger(self) -> str:
+        """The trigger's id, as a put-off send has it."""
+        return self.rule.trigger.id
+
+    @property
+    def trigger_version(self) -> int:
+        """And its version."""
+        return self.rule.trigger.version
+
     def order(self) -> tuple[int, Micros, str, Micros, str]:
         """Candidates of one moment are decided in ascending order: a total one.
 
@@ -46,6 +56,20 @@ class Candidate(msgspec.Struct, kw_only=True, eq=False):
         """
         trigger = self.rule.trigger
         return (-trigger.priority, self.deadline, trigger.id, self.entered_at, self.event_id)
+
+
+def coming_in(
+    rule: Rule, now: Micros, *, event_id: str, properties: dict[str, Any], received_at: Micros
+) -> Candidate:
+    """Somebody who comes in now, by an event received at that time."""
+    return Candidate(
+        rule=rule,
+        event_id=event_id,
+        properties=properties,
+        origin_received_at=received_at,
+        entered_at=now,
+        deadline=now + rule.send_within,
+    )
 
 
 class Moment(msgspec.Struct, kw_only=True, eq=False):

@@ -8,7 +8,7 @@ from services.contracts.delivery import Delivery
 from services.contracts.errors import Malformed
 from services.contracts.event import ALIAS, FUTURE_TOLERANCE, TRACK, Event
 from services.contracts.time import Micros
-from services.triggers.engine.candidates import Candidate
+from services.triggers.engine.candidates import Candidate, coming_in
 from services.triggers.engine.dedup import first_time
 from services.triggers.engine.exits import leave
 from services.triggers.engine.fingerprint import fingerprint
@@ -157,13 +157,12 @@ def _adopt(state: PersonState, rules: Rules, now: Micros) -> list[Candidate]:
 
 def _entering(event: Event, rules: tuple[Rule, ...], now: Micros) -> list[Candidate]:
     return [
-        Candidate(
-            rule=rule,
+        coming_in(
+            rule,
+            now,
             event_id=event.message_id,
             properties=event.properties,
-            origin_received_at=event.received_at,
-            entered_at=now,
-            deadline=now + rule.send_within,
+            received_at=event.received_at,
         )
         for rule in rules
     ]

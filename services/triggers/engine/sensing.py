@@ -1,13 +1,11 @@
 """Sensors at work on one person: events reach those that listen, instants those that wait."""
 
-from collections.abc import Sequence
-
 from services.contracts.event import Event
 from services.contracts.time import Micros
-from services.triggers.engine.candidates import Candidate
+from services.triggers.engine.candidates import Candidate, coming_in
 from services.triggers.engine.limits import NEVER
 from services.triggers.engine.rules import Rule, Rules
-from services.triggers.engine.sensors import DUE, Entered, Sensed
+from services.triggers.engine.sensors import DUE, Sensed
 from services.triggers.engine.state import PersonState, Slot
 
 
@@ -34,8 +32,7 @@ def watch(state: PersonState, rules: Rules, now: Micros) -> list[Candidate]:
         at, key = min(due)
         if at > now:
             break
-        rule, sensor = rules.sensors[key]
-        candidates += _taken_up(state, key, rule, sensor.look(slots[key], state, now), now)
+        candidates += _look(state, rules, key, now)
     return candidates
 
 
@@ -45,9 +42,7 @@ def look(state: PersonState, rules: Rules, now: Micros) -> list[Candidate]:
     while state.next_due <= now:
         # In the order of the instants: what comes first can change what another finds.
         key = min(state.slots, key=lambda one: (state.slots[one][DUE], one))
-        rule, sensor = rules.sensors[key]
-        sensed = sensor.look(state.slots[key], state, now)
-        candidates += _taken_up(state, key, rule, sensed, now)
+        candidates += _look(state, rules, key, now)
     return candidates
 
 
@@ -58,8 +53,7 @@ def adopt(state: PersonState, rules: Rules, now: Micros) -> list[Candidate]:
     candidates = watch(state, rules, now)
     for key in rules.for_everyone:
         if key not in state.slots:
-            rule, sensor = rules.sensors[key]
-            candidates += _taken_up(state, key, rule, sensor.look(None, state, now), now)
+            candidates += _look(state, rules, key, now)
     return candidates
 
 
@@ -72,27 +66,27 @@ def keep(state: PersonState, key: int, slot: Slot | None) -> None:
     state.next_due = _next_due(state)
 
 
+def _look(state: PersonState, rules: Rules, key: int, now: Micros) -> list[Candidate]:
+    rule, sensor = rules.sensors[key]
+    return _taken_up(state, key, rule, sensor.look(state.slots.get(key), state, now), now)
+
+
 def _taken_up(
     state: PersonState, key: int, rule: Rule, sensed: Sensed, now: Micros
 ) -> list[Candidate]:
     slot, entered = sensed
     keep(state, key, slot)
-    return _candidates(rule, entered, now)
+    return [
+        coming_in(
+            rule,
+            now,
+            event_id=one.event_id,
+            properties=one.properties,
+            received_at=one.origin_received_at,
+        )
+        for one in entered
+    ]
 
 
 def _next_due(state: PersonState) -> Micros:
     return min((slot[DUE] for slot in state.slots.values()), default=NEVER)
-
-
-def _candidates(rule: Rule, entered: Sequence[Entered], now: Micros) -> list[Candidate]:
-    return [
-        Candidate(
-            rule=rule,
-            event_id=one.event_id,
-            properties=one.properties,
-            origin_received_at=one.origin_received_at,
-            entered_at=now,
-            deadline=now + rule.send_within,
-        )
-        for one in entered
-    ]

@@ -61,6 +61,19 @@ def test_an_exit_goes_before_what_is_due_at_the_same_instant() -> None:
     assert waiting.state.slots == {}
 
 
+def test_an_exit_goes_before_what_time_changed_since_the_last_record() -> None:
+    recent = tag("recent", window="1h")
+    entry = {"tag_change": {"tag": "recent", "change": "left", "op": "gte", "value": 1}}
+    for leaves in (False, True):
+        log = log_of(recent, trigger("t", entry=entry, exit={"events": ["quit"]}))
+        log.event("order", now=NOON)
+        # No tick came in between: what the emptied window brings in is found with the event.
+        (decided,) = log.event("quit" if leaves else "other", now=NOON + 3 * HOUR)
+        assert decided.outcome is (Outcome.EXIT if leaves else Outcome.SENT)
+        assert decided.event_id.startswith("tag_change@")
+        assert log.wake(NOON + 9 * HOUR) == []
+
+
 def test_with_a_key_it_ends_only_what_entered_with_the_same_values() -> None:
     log = put_off({**ORDER, "key": ["order.id"]})
     log.event("cart", {"order": {"id": 1}}, now=NOON, id_="one")

@@ -87,7 +87,7 @@ def decide(  # noqa: C901  (hot: written out)
     ):
         candidates = begun or []
         if event.name in rules.hearing:
-            leave(state, event, rules, now, out)
+            candidates = leave(state, event, rules, now, out, candidates)
             candidates += hear(state, event, rules, at, now, late=late)
         if found:
             candidates += _entering(event, found, now)

@@ -7,6 +7,7 @@ it. It is not remembered, so it touches nothing that comes in later.
 from services.contracts.decision import Outcome
 from services.contracts.event import Event
 from services.contracts.time import Micros
+from services.triggers.engine.candidates import Candidate
 from services.triggers.engine.outputs import Outputs
 from services.triggers.engine.rules import Rules
 from services.triggers.engine.sending import decode, no_longer
@@ -16,10 +17,18 @@ from services.triggers.engine.state import Pending, PersonState
 from services.triggers.engine.waits import key_of
 
 
-def leave(state: PersonState, event: Event, rules: Rules, now: Micros, out: Outputs) -> None:
-    """End what the event is an exit from; sends that were put off leave a record `exit`.
+def leave(
+    state: PersonState,
+    event: Event,
+    rules: Rules,
+    now: Micros,
+    out: Outputs,
+    entered: list[Candidate],
+) -> list[Candidate]:
+    """End what the event is an exit from; every send that ends leaves a record `exit`.
 
-    Conditions see the tags with the event applied.
+    `entered` came in before the event, by time alone, and are not decided yet; gives those
+    of them who stay. Conditions see the tags with the event applied.
     """
     for way in rules.exits.get(event.name, ()):
         sending = state.sending
@@ -29,7 +38,8 @@ def leave(state: PersonState, event: Event, rules: Rules, now: Micros, out: Outp
             else []
         )
         slot = None if way.slot is None else state.slots.get(way.slot)
-        if not pending and slot is None:
+        coming = [one for one in entered if one.trigger == way.trigger]
+        if not pending and not coming and slot is None:
             continue
         if not way.match.fits(event, state):
             continue
@@ -38,7 +48,9 @@ def leave(state: PersonState, event: Event, rules: Rules, now: Micros, out: Outp
             continue
         if slot is not None and way.slot is not None and way.waits is not None:
             keep(state, way.slot, way.waits.leave(slot, mark))
-        ended = [one for one in pending if _bears(one, way, mark)]
+        waiting: list[Pending | Candidate] = [*pending, *coming]
+        ended = [one for one in waiting if _bears(one, way, mark)]
+        entered = [one for one in entered if one not in ended]
         if sending is not None and ended:
             sending.pending = [one for one in sending.pending if one not in ended]
         details = {"exit_event": event.name, "exit_event_id": event.message_id}
@@ -48,7 +60,11 @@ def leave(state: PersonState, event: Event, rules: Rules, now: Micros, out: Outp
                     state, one, rules, now, Outcome.EXIT, {**details, "entered_at": one.entered_at}
                 )
             )
+    return entered
 
 
-def _bears(pending: Pending, way: WayOut, mark: int | None) -> bool:
-    return mark is None or key_of(decode(pending.properties), way.key) == mark
+def _bears(one: Pending | Candidate, way: WayOut, mark: int | None) -> bool:
+    if mark is None:
+        return True
+    properties = decode(one.properties) if isinstance(one, Pending) else one.properties
+    return key_of(properties, way.key) == mark

@@ -56,13 +56,13 @@ def take_due(state: PersonState, rules: Rules, now: Micros, out: Outputs) -> lis
 
 def no_longer(
     state: PersonState,
-    one: Pending,
+    one: Pending | Candidate,
     rules: Rules,
     now: Micros,
     outcome: Outcome,
     details: dict[str, Any],
 ) -> Decision:
-    """The record of a put-off send that waits no longer, without being decided again."""
+    """The record of what ends without being decided: a put-off send, or one about to be."""
     return Decision(
         person=state.person,
         trigger=one.trigger,

@@ -27,6 +27,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.embedded)
 
 
+def pytest_make_parametrize_id(val: object) -> str | None:
+    """Name bytes by their length: those of gzip hold the second of their making, and each
+    test process makes its own, so that two of them would know different tests."""
+    return f"{len(val)}-bytes" if isinstance(val, bytes) else None
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Print what tests say for the record (the property `told`), passed or not."""
     for outcome in ("passed", "failed"):

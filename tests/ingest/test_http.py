@@ -238,8 +238,6 @@ async def test_gzip_is_undone(server: Server) -> None:
         (gzip.compress(b"") * 1000, 400, "bad_gzip"),
         (gzip.compress(b'{"batch":[]}') + b"rest", 400, "bad_gzip"),
     ],
-    # Not by the bytes: they hold the second of their making, which two test processes share
-    # only by chance.
     ids=["bomb", "cut", "plain", "empty", "many", "followed"],
 )
 async def test_broken_and_explosive_gzip_is_refused(

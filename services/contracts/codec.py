@@ -5,7 +5,7 @@ from typing import Final, TypeVar
 
 import msgspec
 
-from services.contracts.control import Marker, Tick
+from services.contracts.control import Answer, Ask, Forward, Marker, Tick
 from services.contracts.delivery import Delivery
 from services.contracts.errors import Malformed
 from services.contracts.event import Event
@@ -21,6 +21,10 @@ _pack_decoder: Final = msgspec.msgpack.Decoder(list[Event])
 _tick_decoder: Final = msgspec.json.Decoder(Tick)
 _marker_decoder: Final = msgspec.json.Decoder(Marker)
 _delivery_decoder: Final = msgspec.json.Decoder(Delivery)
+_event_decoder: Final = msgspec.msgpack.Decoder(Event)
+_ask_decoder: Final = msgspec.msgpack.Decoder(Ask)
+_answer_decoder: Final = msgspec.msgpack.Decoder(Answer)
+_forward_decoder: Final = msgspec.msgpack.Decoder(Forward)
 
 SCHEMA_VERSION_MAX: Final = 1
 
@@ -65,6 +69,37 @@ def decode_json(value: bytes, decoder: "msgspec.json.Decoder[T]", what: str) -> 
         Malformed: `bad_<what>` for bytes that do not fit the schema, `newer_schema` for a
             version this code does not know.
     """
+    return _decoded(value, decoder, what)
+
+
+def encode_hop(hop: Ask | Answer | Forward) -> bytes:
+    """A record of a merge (kinds `ask/1`, `answer/1`, `forward/1`, msgpack)."""
+    return _msgpack_encoder.encode(hop)
+
+
+def decode_ask(value: bytes) -> Ask:
+    """Decode a record of kind `ask/1`; raises `Malformed`."""
+    return _decoded(value, _ask_decoder, "ask")
+
+
+def decode_answer(value: bytes) -> Answer:
+    """Decode a record of kind `answer/1`; raises `Malformed`."""
+    return _decoded(value, _answer_decoder, "answer")
+
+
+def decode_forward(value: bytes) -> Forward:
+    """Decode a record of kind `forward/1`; raises `Malformed`."""
+    return _decoded(value, _forward_decoder, "forward")
+
+
+def decode_event(value: bytes) -> Event:
+    """Decode what `encode_event` wrote; raises `Malformed`."""
+    return _decoded(value, _event_decoder, "event")
+
+
+def _decoded(
+    value: bytes, decoder: "msgspec.json.Decoder[T] | msgspec.msgpack.Decoder[T]", what: str
+) -> T:
     try:
         decoded = decoder.decode(value)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:

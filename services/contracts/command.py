@@ -22,12 +22,13 @@ class Content(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class SendCommand(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One effect to perform on one channel for one person.
+    """One effect to perform on one channel for one person: a message, an offer or a task.
 
     `send_id` is the idempotency key end to end (see `send_id`). `decided_at` and
     `expires_at` are engine time in microseconds; past `expires_at` nothing may be sent.
     `origin_received_at` is the `received_at` of the event that caused it, for latency.
-    `to` is the person's address on the channel, None where the person has none.
+    `to` is the person's address on the channel, None where the person has none. `request`
+    says of an offer its `kind`, `reference` and `amount`, of a handoff `to` whom.
     """
 
     v: int = 1
@@ -46,6 +47,8 @@ class SendCommand(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     to: str | None = None
     endpoint: str | None = None
     content: Content = Content()
+    kind: Literal["send", "offer", "handoff"] = "send"
+    request: dict[str, Any] = {}
     variables: dict[str, Any] = {}
     decided_at: Micros
     origin_received_at: Micros

@@ -1,4 +1,11 @@
-"""Records that move time and rules through the log of every partition."""
+"""Records that move time, rules and merged people through the log.
+
+A merge takes two hops, then one for each record that still comes under the old id: the one
+who takes in asks (`Ask`), the other answers with everything known (`Answer`), and is from
+then on nothing but a forwarding address (`Forward`).
+"""
+
+from typing import Final, Literal
 
 import msgspec
 
@@ -18,3 +25,49 @@ class Marker(msgspec.Struct, frozen=True, kw_only=True):
     v: int = 1
     revision: int
     at: Micros
+
+
+HOPS_MAX: Final = 16
+"""A record forwarded more often than this goes in circles: a dead letter."""
+
+
+class Ask(msgspec.Struct, frozen=True, kw_only=True):
+    """To `person`: you are `by`, who asks at `at` for everything known of you."""
+
+    v: int = 1
+    person: str
+    by: str
+    at: Micros
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
+    """To `person`, who asked: `source` is handed over with its `state`, as the engine encodes it.
+
+    None: there is nothing to hand over, or another has it. `position` is the place in the
+    source's log; what it forwards later bears later ones. `path` as in `Forward`.
+    """
+
+    v: int = 1
+    person: str
+    source: str
+    at: Micros
+    position: int
+    state: bytes | None = None
+    path: tuple[str, ...] = ()
+
+
+class Forward(msgspec.Struct, frozen=True, kw_only=True):
+    """To `person`: this came for `source`, at `position` of the log there, received at `at`.
+
+    `body` is the record as its `kind` encodes it: an event by `encode_event`, a delivery, an
+    answer or an ask. `path` are the people it was forwarded by, oldest first.
+    """
+
+    v: int = 1
+    person: str
+    source: str
+    at: Micros
+    position: int
+    kind: Literal["event", "delivery", "answer", "ask"]
+    body: bytes
+    path: tuple[str, ...] = ()

@@ -12,6 +12,9 @@ class Outcome(StrEnum):
     """`SENT`, or the first refusal in the order of the checks.
 
     `EXPIRED` and `EXIT` end what had been put off: its time was over, or its exit happened.
+    Of a journey: `ENTERED` (where it does not begin with a send), `STEPPED` for each step that
+    asks nothing of anybody (details say what came of it), `OFFERED` and `HANDED_OFF` like
+    `SENT`, `ENDED` with its result. `MERGE`: held until a person's other half is here.
     """
 
     SENT = "sent"
@@ -28,6 +31,12 @@ class Outcome(StrEnum):
     EXPIRED = "expired"
     ARBITRATION = "arbitration"
     EXIT = "exit"
+    MERGE = "merge"
+    ENTERED = "entered"
+    STEPPED = "stepped"
+    OFFERED = "offered"
+    HANDED_OFF = "handed_off"
+    ENDED = "ended"
 
 
 class Decision(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

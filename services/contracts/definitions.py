@@ -6,12 +6,11 @@ cannot say (an unknown tag, a condition of the wrong type) is checked by
 `services.triggers.engine.check`.
 """
 
-from typing import Annotated, Any, Final, Literal, get_args
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 from msgspec import Meta
 
-from services.contracts.command import Content
 from services.contracts.conditions import (
     ClockTime,
     Condition,
@@ -21,6 +20,7 @@ from services.contracts.conditions import (
     Name,
 )
 from services.contracts.entries import Entry, Exit
+from services.contracts.steps import STEPS_MAX, Channel, Step
 from services.contracts.time import DURATION_PATTERN
 
 Priority = Annotated[int, Meta(ge=0, le=100)]
@@ -90,33 +90,6 @@ class WhenCapped(
     expires_after: Duration = "24h"
 
 
-Channel = Literal["log", "mail", "webhook"]
-CHANNELS: Final[tuple[Channel, ...]] = get_args(Channel)
-
-
-class Send(
-    msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True
-):
-    """Ask the dispatcher for one message.
-
-    `to_trait` names the trait with the address (mail: `email`). `endpoint` names a webhook
-    endpoint of the dispatcher's settings: addresses and secrets never stand in definitions.
-    """
-
-    channel: Channel
-    to_trait: Name | None = None
-    endpoint: Identifier | None = None
-    content: Content = Content()
-
-
-class Step(
-    msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True
-):
-    """One step of a trigger."""
-
-    send: Send
-
-
 class Trigger(
     msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True
 ):
@@ -147,7 +120,7 @@ class Trigger(
     reentry: Reentry = Reentry()
     when_capped: WhenCapped = WhenCapped()
     send_within: Duration = "24h"
-    steps: Annotated[tuple[Step, ...], Meta(min_length=1, max_length=1)]
+    steps: Annotated[tuple[Step, ...], Meta(min_length=1, max_length=STEPS_MAX)]
 
 
 class Scope(
@@ -242,13 +215,17 @@ DEFAULT_POLICY: Final = Policy(
 
 
 class Bundle(msgspec.Struct, frozen=True, kw_only=True):
-    """All definitions in force at one revision: what the engine compiles."""
+    """All definitions in force at one revision: what the engine compiles.
+
+    `pinned` are earlier versions of its triggers: whoever entered under one stays with it.
+    """
 
     revision: int
     workspace: Workspace = Workspace()
     triggers: tuple[Trigger, ...] = ()
     tags: tuple[Tag, ...] = ()
     policies: tuple[Policy, ...] = (DEFAULT_POLICY,)
+    pinned: tuple[Trigger, ...] = ()
 
 
 class DefinitionRecord(msgspec.Struct, frozen=True, kw_only=True):

@@ -13,7 +13,8 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     `approximate` names the tags whose value is an estimate; the `messages_` fields say what
     became of the sends to this person. Newer wins by `(as_of, source_offset)`: `as_of` is
     the person's `now`, which never goes back, and also orders snapshots across a re-created
-    topic whose offsets began again.
+    topic whose offsets began again. `merged_into`: the person turned out to be this other
+    one, who has everything now; nothing else is said here.
     """
 
     v: int = 1
@@ -32,3 +33,4 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     last_message_at: Micros | None = None
     first_seen_at: Micros
     last_seen_at: Micros
+    merged_into: str | None = None

@@ -6,8 +6,9 @@ from typing import Any
 
 from services.contracts.command import Content
 from services.contracts.conditions import Condition
-from services.contracts.definitions import Bundle, Policy, Send, Step, Tag, Trigger
+from services.contracts.definitions import Bundle, Policy, Tag, Trigger
 from services.contracts.entries import Entry
+from services.contracts.steps import Send, Step
 from services.contracts.time import SECOND, Micros
 from services.triggers.definitions.memory import MemoryStore, Tables
 from services.triggers.definitions.service import Definitions

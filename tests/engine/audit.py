@@ -3,10 +3,12 @@
 from collections import Counter
 
 from services.contracts.decision import Decision, Outcome
-from services.contracts.definitions import CHANNELS, Bundle, Policy
+from services.contracts.definitions import Bundle, Policy
+from services.contracts.steps import CHANNELS
 from services.contracts.time import Micros, parse_duration
 from services.triggers.engine import Outputs, PersonState
 from tests.engine.oracle import OneSend, counted, counts, local, standing
+from tests.engine.reference import channel_of
 
 TERMINAL = {
     Outcome.SENT, Outcome.EXPIRED, Outcome.DEDUP, Outcome.REENTRY, Outcome.AUDIENCE, Outcome.PAUSED
@@ -38,7 +40,7 @@ def held_back(bundle: Bundle, decisions: list[Decision]) -> list[OneSend]:
             at=one.now,
             decided=place,
             trigger=one.trigger,
-            channel=triggers[one.trigger].steps[0].send.channel,
+            channel=channel_of(triggers[one.trigger]),
             category=triggers[one.trigger].category,
         )
         for place, one in enumerate(decisions)
@@ -103,7 +105,7 @@ def _applies(policy: Policy, decision: Decision, bundle: Bundle) -> bool:
         at=0,
         decided=0,
         trigger=trigger.id,
-        channel=trigger.steps[0].send.channel,
+        channel=channel_of(trigger),
         category=trigger.category,
     )
     return counts(policy, send)
@@ -120,7 +122,7 @@ def nothing_lost_nothing_twice(state: PersonState, out: Outputs, candidates: Cou
         if decision.outcome in TERMINAL or not put_off:
             ended[f"{decision.trigger}/{decision.event_id}"] += 1
     if state.sending is not None:
-        for pending in state.sending.pending:
+        for pending in state.sending.runs:
             ended[f"{pending.trigger}/{pending.event_id}"] += 1
     assert ended == candidates
 

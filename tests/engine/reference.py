@@ -76,6 +76,13 @@ def place(purpose: str, trigger: str, person: str) -> int:
     return int(blake2b(text.encode(), digest_size=8).hexdigest(), 16) % 100
 
 
+def channel_of(trigger: Trigger) -> str:
+    """Where its one message goes."""
+    send = trigger.steps[0].send
+    assert send is not None
+    return send.channel
+
+
 def consents(given: object, opt_in: bool, category: str, channel: str) -> bool:
     """One no is a no; else one yes is a yes; else the workspace's mode."""
     if category == "transactional":
@@ -165,7 +172,7 @@ class Reference:
 
     def refusal(self, one: Entry, trigger: Trigger, now: Micros) -> Refused | None:
         """All checks in their order."""
-        workspace, channel = self.bundle.workspace, trigger.steps[0].send.channel
+        workspace, channel = self.bundle.workspace, channel_of(trigger)
         opt_in = workspace.consent == "opt_in"
         tested = self.person in workspace.test_people
         one.held_out = False
@@ -298,7 +305,7 @@ class Reference:
             at=now,
             decided=len(self.lines),
             trigger=one.trigger,
-            channel=trigger.steps[0].send.channel,
+            channel=channel_of(trigger),
             category=trigger.category,
         )
         self.made.append(Made(send=send, event_id=one.event_id, held_out=one.held_out))
@@ -326,7 +333,7 @@ class Reference:
         for one in self.waiting:
             rule = self.trigger(one.trigger)
             if one.why is Outcome.CAP and rule is not None and rule.status in ("live", "paused"):
-                free = self.room_at(one, rule, rule.steps[0].send.channel, now)
+                free = self.room_at(one, rule, channel_of(rule), now)
                 one.due_at = min(one.due_at, one.expires_at, free)
         return self.moment(now, [])
 

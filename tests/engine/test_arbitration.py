@@ -114,7 +114,7 @@ def test_a_better_one_of_the_same_moment_wins_at_once() -> None:
     log.event()
     assert summary(log) == [("high", SENT), ("low", LOST)]
     assert log.state.sending is not None
-    assert log.state.sending.pending == []
+    assert log.state.sending.runs == []
 
 
 @pytest.mark.parametrize(
@@ -163,7 +163,7 @@ def test_whoever_is_refused_anyway_does_not_wait() -> None:
     log = log_of(trigger(arbitration_window="1h", audience=nobody))
     assert [one.outcome for one in log.event()] == [Outcome.AUDIENCE]
     assert log.state.sending is not None
-    assert log.state.sending.pending == []
+    assert log.state.sending.runs == []
 
 
 def test_a_held_candidate_has_entered() -> None:

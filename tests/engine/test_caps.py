@@ -4,7 +4,7 @@ import pytest
 
 from services.contracts.decision import Outcome
 from services.contracts.time import DAY, HOUR, MINUTE, SECOND
-from services.triggers.engine.limits import OPEN_SENDS_MAX, PENDING_MAX
+from services.triggers.engine.limits import OPEN_SENDS_MAX, RUNS_MAX
 from tests.engine.build import NOON, Log, at, bundle, log_of, policy, trigger
 
 DEFER = {"action": "defer", "expires_after": "3d"}
@@ -210,14 +210,14 @@ def test_waiting_and_new_candidates_of_one_moment_compete_by_priority() -> None:
 
 def test_only_so_many_sends_wait_for_one_person() -> None:
     log = log_of(trigger(when_capped=DEFER), policy(limit=1, window="24h"))
-    for _ in range(PENDING_MAX + 2):
+    for _ in range(RUNS_MAX + 2):
         log.event()
     last = log.out.decisions[-1]
     assert last.outcome is Outcome.CAP
-    assert last.details["pending_max"] == PENDING_MAX
+    assert last.details["runs_max"] == RUNS_MAX
     assert "deferred_until" not in last.details
     assert log.state.sending is not None
-    assert len(log.state.sending.pending) == PENDING_MAX
+    assert len(log.state.sending.runs) == RUNS_MAX
 
 
 def test_a_changed_policy_applies_to_the_sends_as_they_stand() -> None:

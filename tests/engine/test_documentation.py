@@ -49,7 +49,7 @@ def test_the_limits_told_are_those_in_force() -> None:
         limits.TAGS_BYTES_MAX // 1000,
     ]
     assert numbers["triggers, policies"] == [limits.TRIGGERS_MAX, limits.POLICIES_MAX]
-    assert numbers["sends that wait"] == [limits.PENDING_MAX, limits.PENDING_BYTES_MAX // 1024]
+    assert numbers["sends that wait"] == [limits.RUNS_MAX, limits.RUNS_BYTES_MAX // 1024]
     assert numbers["sends counted by caps"] == [limits.SENDS_MAX, limits.SHADOW_SENDS_MAX]
     assert numbers["dedup keys, once-per-key entries"] == [limits.DEDUP_KEYS_MAX]
     assert numbers["keys waited for, events for a sequence"] == [

@@ -195,7 +195,7 @@ class Both:
         ]
         assert found == expected
         sending = self.log.state.sending
-        waiting = [] if sending is None else sending.pending
+        waiting = [] if sending is None else sending.runs
         assert [(one.trigger, one.event_id, one.due_at) for one in waiting] == [
             (one.trigger, one.event_id, one.due_at) for one in self.slow.waiting
         ]

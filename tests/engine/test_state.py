@@ -18,13 +18,13 @@ from services.triggers.engine import (
 from services.triggers.engine.limits import (
     ALIASES_MAX,
     DEDUP_KEYS_MAX,
-    PENDING_BYTES_MAX,
+    RUNS_BYTES_MAX,
     SHADOW_SENDS_MAX,
     TRAIT_BYTES_MAX,
     TRAITS_BYTES_MAX,
     TRAITS_MAX,
 )
-from services.triggers.engine.state import Pending, Sending, Sent
+from services.triggers.engine.state import Run, Sending, Sent
 from tests.engine.build import NOON, PERSON, bundle, log_of, policy, tag, trigger
 
 instants = st.integers(0, 2**52)
@@ -48,8 +48,8 @@ sendings = st.builds(
                   category=texts, accepted=st.booleans()),
         max_size=3,
     ),
-    pending=st.lists(
-        st.builds(Pending, due_at=instants, expires_at=instants, entered_at=instants,
+    runs=st.lists(
+        st.builds(Run, due_at=instants, expires_at=instants, entered_at=instants,
                   trigger=texts, trigger_version=st.integers(0, 9), event_id=texts,
                   origin_received_at=instants, properties=st.binary(max_size=9),
                   reason=texts, held_out=st.booleans()),
@@ -266,5 +266,5 @@ def test_what_a_person_can_pile_up_stays_below_a_records_limit() -> None:
     assert len(sending.dedup_keys) == len(sending.once_keys) == DEDUP_KEYS_MAX
     assert len(log.state.aliases) == ALIASES_MAX
     assert len(sending.shadow) == SHADOW_SENDS_MAX
-    assert len(sending.pending) == PENDING_BYTES_MAX // (9 * 8_000)
+    assert len(sending.runs) == RUNS_BYTES_MAX // (9 * 8_000)
     assert RECORD_BYTES_MAX / 2 < len(encode_state(log.state)) < RECORD_BYTES_MAX

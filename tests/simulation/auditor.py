@@ -232,7 +232,7 @@ class _Person:
         """Each candidate ends once, or still waits; each entry that must match made one."""
         waiting: set[Group] = set()
         if self._state is not None and self._state.sending is not None:
-            waiting = {(one.trigger, one.event_id) for one in self._state.sending.pending}
+            waiting = {(one.trigger, one.event_id) for one in self._state.sending.runs}
         for group, decided in self._groups.items():
             ends = [one for _, one in decided if "deferred_until" not in one.details]
             if "@" in group[1]:

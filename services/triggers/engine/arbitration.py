@@ -10,7 +10,7 @@ from typing import Any, Final
 from services.contracts.decision import Outcome
 from services.triggers.engine.candidates import Candidate, Moment, Refusal
 from services.triggers.engine.rules import Rule
-from services.triggers.engine.state import Pending
+from services.triggers.engine.state import Run
 
 _WAITS_FOR_BETTER: Final = Outcome.ARBITRATION.value
 
@@ -22,7 +22,7 @@ def arbitration(one: Candidate, moment: Moment) -> Refusal | None:
         rival = _rival(one, group, moment)
         if rival is not None:
             return rival
-    if window is None or one.pending is not None:
+    if window is None or one.run is not None:
         return None
     for other in moment.entered:
         if _better(other.rule, one.rule) and (one.held_out or not other.held_out):
@@ -47,10 +47,10 @@ def _rival(one: Candidate, group: str, moment: Moment) -> Refusal | None:
     return None
 
 
-def displaced(winner: Candidate, moment: Moment) -> list[tuple[Pending, Refusal]]:
+def displaced(winner: Candidate, moment: Moment) -> list[tuple[Run, Refusal]]:
     """Who waits no longer, now that `winner` was sent or has newly entered; taken from the
     state."""
-    lost: list[tuple[Pending, Refusal]] = []
+    lost: list[tuple[Run, Refusal]] = []
     group = winner.rule.trigger.group
     for pending, rule in _live(moment):
         if winner.held_out and not pending.held_out:
@@ -66,14 +66,14 @@ def displaced(winner: Candidate, moment: Moment) -> list[tuple[Pending, Refusal]
         lost.append((pending, reason))
     if lost:
         gone = {id(pending) for pending, _ in lost}
-        pendings = moment.sending.pending
-        moment.sending.pending = [one for one in pendings if id(one) not in gone]
+        pendings = moment.sending.runs
+        moment.sending.runs = [one for one in pendings if id(one) not in gone]
     return lost
 
 
-def _live(moment: Moment) -> Iterator[tuple[Pending, Rule]]:
+def _live(moment: Moment) -> Iterator[tuple[Run, Rule]]:
     """Sends that wait, of triggers that would send them."""
-    for pending in moment.sending.pending:
+    for pending in moment.sending.runs:
         rule = moment.rules.triggers.get(pending.trigger)
         if rule is not None and rule.trigger.status != "paused":
             yield pending, rule

@@ -17,13 +17,13 @@ from services.triggers.engine.limits import (
 )
 from services.triggers.engine.outputs import Outputs
 from services.triggers.engine.rules import Rule, Rules
-from services.triggers.engine.state import Pending, PersonState, Sending
+from services.triggers.engine.state import PersonState, Run, Sending
 
 
 class Candidate(msgspec.Struct, kw_only=True, eq=False):
     """One trigger that may send to one person now.
 
-    `pending` is set where it entered earlier and was put off; `deadline` orders candidates
+    `run` is set where it entered earlier and was put off; `deadline` orders candidates
     of equal priority. `key` is kept by `dedup_key`, once it is asked for. `held_out` is known
     once the checks came to the holdout.
     """
@@ -34,7 +34,7 @@ class Candidate(msgspec.Struct, kw_only=True, eq=False):
     origin_received_at: Micros
     entered_at: Micros
     deadline: Micros
-    pending: Pending | None = None
+    run: Run | None = None
     key: int | None = None
     held_out: bool = False
 
@@ -151,6 +151,6 @@ def enter(one: Candidate, sending: Sending) -> None:
         _remember(sending.entries, one.rule.trigger.id, at, ENTRIES_MAX)
 
 
-def due_at(pending: Pending, frees_at: Micros | None) -> Micros:
+def due_at(pending: Run, frees_at: Micros | None) -> Micros:
     """When a put-off candidate is looked at again: free, or expired, whichever comes first."""
     return min(pending.expires_at, NEVER if frees_at is None else frees_at)

@@ -8,16 +8,15 @@ import msgspec
 
 from services.contracts.definitions import (
     CAP_WINDOW_MAX,
-    CHANNELS,
     Bundle,
     Policy,
     Scope,
-    Send,
     Tag,
     Trigger,
     Workspace,
 )
 from services.contracts.entries import Entry
+from services.contracts.steps import CHANNELS, Send
 from services.contracts.time import DAY, SECOND, parse_duration
 from services.triggers.engine.check_calendar import check_calendar_entry, never_crossed
 from services.triggers.engine.check_conditions import Problems, check_condition
@@ -218,7 +217,8 @@ def _check_trigger(
     if reentry.mode == "once_per_key" and not trigger.dedup.key:
         problems.append((f"{place}.dedup.key", "mode once_per_key needs a key"))
     for number, step in enumerate(trigger.steps):
-        problems += _send_problems(step.send, f"{place}.steps[{number}].send")
+        if step.send is not None:
+            problems += _send_problems(step.send, f"{place}.steps[{number}].send")
 
 
 _ENTRY_KINDS: Final = (

@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator
 
-from services.contracts.definitions import CHANNELS, Trigger, Workspace
+from services.contracts.definitions import Trigger, Workspace
+from services.contracts.steps import CHANNELS
 from services.contracts.time import parse_duration
 from services.triggers.engine.quiet import quiet_minutes
 

@@ -80,7 +80,7 @@ def _rollout(one: Candidate, moment: Moment) -> Refusal | None:
 
 def _entered_by_another(one: Candidate, entered_at: Micros | None) -> bool:
     # What a put-off candidate finds of its own entry is no reason against it.
-    return entered_at is not None and (one.pending is None or entered_at != one.entered_at)
+    return entered_at is not None and (one.run is None or entered_at != one.entered_at)
 
 
 def _dedup(one: Candidate, moment: Moment) -> Refusal | None:

@@ -82,7 +82,7 @@ def decide(  # noqa: C901  (hot: written out)
         found
         or begun
         or now >= wake_at
-        or (sending is not None and sending.pending)
+        or (sending is not None and sending.runs)
         or event.name in rules.hearing
     ):
         candidates = begun or []
@@ -178,7 +178,7 @@ def _conclude(
     if now >= state.next_due:
         candidates = (candidates or []) + look(state, rules, now)
     sending = state.sending
-    if sending is not None and sending.pending:
+    if sending is not None and sending.runs:
         candidates = take_due(state, rules, now, out) + (candidates or [])
     if candidates:
         settle(state, candidates, rules, now, out)
@@ -189,8 +189,8 @@ def _conclude(
             snapshot(state, rules, now, out)
             wake_at = None
     sending = state.sending
-    if sending is not None and sending.pending:
-        due = min(one.due_at for one in sending.pending)
+    if sending is not None and sending.runs:
+        due = min(one.due_at for one in sending.runs)
         wake_at = due if wake_at is None else min(wake_at, due)
     if state.next_due < NEVER:
         wake_at = state.next_due if wake_at is None else min(wake_at, state.next_due)

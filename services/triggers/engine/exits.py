@@ -13,7 +13,7 @@ from services.triggers.engine.rules import Rules
 from services.triggers.engine.sending import decode, no_longer
 from services.triggers.engine.sensing import keep
 from services.triggers.engine.sensors import WayOut
-from services.triggers.engine.state import Pending, PersonState
+from services.triggers.engine.state import PersonState, Run
 from services.triggers.engine.waits import key_of
 
 
@@ -33,7 +33,7 @@ def leave(
     for way in rules.exits.get(event.name, ()):
         sending = state.sending
         pending = (
-            [one for one in sending.pending if one.trigger == way.trigger]
+            [one for one in sending.runs if one.trigger == way.trigger]
             if sending is not None
             else []
         )
@@ -48,11 +48,11 @@ def leave(
             continue
         if slot is not None and way.slot is not None and way.waits is not None:
             keep(state, way.slot, way.waits.leave(slot, mark))
-        waiting: list[Pending | Candidate] = [*pending, *coming]
+        waiting: list[Run | Candidate] = [*pending, *coming]
         ended = [one for one in waiting if _bears(one, way, mark)]
         entered = [one for one in entered if one not in ended]
         if sending is not None and ended:
-            sending.pending = [one for one in sending.pending if one not in ended]
+            sending.runs = [one for one in sending.runs if one not in ended]
         details = {"exit_event": event.name, "exit_event_id": event.message_id}
         for one in ended:
             out.decisions.append(
@@ -63,8 +63,8 @@ def leave(
     return entered
 
 
-def _bears(one: Pending | Candidate, way: WayOut, mark: int | None) -> bool:
+def _bears(one: Run | Candidate, way: WayOut, mark: int | None) -> bool:
     if mark is None:
         return True
-    properties = decode(one.properties) if isinstance(one, Pending) else one.properties
+    properties = decode(one.properties) if isinstance(one, Run) else one.properties
     return key_of(properties, way.key) == mark

@@ -146,7 +146,7 @@ def _of_entry(entry: list[Finding]) -> tuple[str, str]:
 
 
 def _put_off(state: PersonState, trigger_id: str) -> Iterator[Finding]:
-    for one in state.sending.pending if state.sending is not None else ():
+    for one in state.sending.runs if state.sending is not None else ():
         if one.trigger == trigger_id:
             yield Finding(
                 kind="put_off",

@@ -41,8 +41,8 @@ SHADOW_SENDS_MAX: Final = 200
 OPEN_SENDS_MAX: Final = 64
 OPEN_SEND_KEPT: Final = 7 * DAY
 """Sends that no cap counts are remembered, so many and so long, for their deliveries."""
-PENDING_MAX: Final = 16
-PENDING_BYTES_MAX: Final = 192 * 1_024
+RUNS_MAX: Final = 16
+RUNS_BYTES_MAX: Final = 192 * 1_024
 """Sends put off, and their events' properties."""
 DEDUP_KEYS_MAX: Final = 256
 ONCE_KEYS_MAX: Final = 256

@@ -1,6 +1,7 @@
 """What the engine hands back for a batch of one partition."""
 
 from services.contracts.command import SendCommand
+from services.contracts.control import Answer, Ask, Forward
 from services.contracts.decision import Decision
 from services.contracts.profile import Profile
 
@@ -10,17 +11,18 @@ class Outputs:
 
     `counts` gives every event exactly one outcome: `applied`, `clamped` (applied, its future
     time replaced), `late` (tags only), `alias` (recorded) or `duplicate`. `skipped` counts
-    values that could not enter a profile: `tag_value`, `trait`. `partition` is the source
-    partition stamped on profiles.
+    values that could not enter a profile: `tag_value`, `trait`. `hops` go to other people's
+    logs, in their order. `partition` is the source partition stamped on profiles.
     """
 
-    __slots__ = ("commands", "counts", "decisions", "partition", "profiles", "skipped")
+    __slots__ = ("commands", "counts", "decisions", "hops", "partition", "profiles", "skipped")
 
     def __init__(self, partition: int = 0) -> None:
         self.partition = partition
         self.commands: list[SendCommand] = []
         self.decisions: list[Decision] = []
         self.profiles: list[Profile] = []
+        self.hops: list[Ask | Answer | Forward] = []
         self.counts: dict[str, int] = {
             "applied": 0,
             "duplicate": 0,

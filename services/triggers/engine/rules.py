@@ -6,9 +6,10 @@ from typing import Any, Final
 import msgspec
 
 from services.contracts.conditions import Condition
-from services.contracts.definitions import Bundle, Send, Tag, Trigger, ValueTiers, Workspace
+from services.contracts.definitions import Bundle, Tag, Trigger, ValueTiers, Workspace
 from services.contracts.entries import Entry
 from services.contracts.errors import DefinitionError
+from services.contracts.steps import Send
 from services.contracts.time import Micros, parse_duration
 from services.triggers.engine import tags as rolling
 from services.triggers.engine.absence import AbsenceSensor
@@ -106,6 +107,7 @@ def _compile_trigger(
     trigger: Trigger, caps: Sequence[Cap], readers: dict[str, ReadTag], settings: Workspace
 ) -> Rule:
     send = trigger.steps[0].send
+    assert send is not None
     cooldown, arbitration = trigger.reentry.cooldown, trigger.arbitration_window
     quiet_hours = () if trigger.category == "transactional" else settings.quiet_hours
     return Rule(

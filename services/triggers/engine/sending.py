@@ -12,11 +12,11 @@ from services.triggers.engine.candidates import Candidate, Moment, Refusal, due_
 from services.triggers.engine.caps import refusal, reserve, sends_before
 from services.triggers.engine.checks import first_refusal
 from services.triggers.engine.fingerprint import fingerprint
-from services.triggers.engine.limits import PENDING_BYTES_MAX, PENDING_MAX
+from services.triggers.engine.limits import RUNS_BYTES_MAX, RUNS_MAX
 from services.triggers.engine.outputs import Outputs
 from services.triggers.engine.person import calendar_for, tag_values
 from services.triggers.engine.rules import Rule, Rules
-from services.triggers.engine.state import Pending, PersonState, Sending, Sent
+from services.triggers.engine.state import PersonState, Run, Sending, Sent
 
 encode = msgspec.msgpack.Encoder().encode
 decode = msgspec.msgpack.Decoder(dict[str, Any]).decode
@@ -31,12 +31,12 @@ def take_due(state: PersonState, rules: Rules, now: Micros, out: Outputs) -> lis
     """Put-off candidates whose time has come, taken from the state. The expired ones, and
     those whose trigger is not decided any more, are recorded at once."""
     sending = state.sending
-    if sending is None or not sending.pending:
+    if sending is None or not sending.runs:
         return []
-    due = [one for one in sending.pending if one.due_at <= now]
+    due = [one for one in sending.runs if one.due_at <= now]
     if not due:
         return []
-    sending.pending = [one for one in sending.pending if one.due_at > now]
+    sending.runs = [one for one in sending.runs if one.due_at > now]
     candidates: list[Candidate] = []
     for one in due:
         rule = rules.triggers.get(one.trigger)
@@ -56,7 +56,7 @@ def take_due(state: PersonState, rules: Rules, now: Micros, out: Outputs) -> lis
 
 def no_longer(
     state: PersonState,
-    one: Pending | Candidate,
+    one: Run | Candidate,
     rules: Rules,
     now: Micros,
     outcome: Outcome,
@@ -77,7 +77,7 @@ def no_longer(
     )
 
 
-def _again(pending: Pending, rule: Rule) -> Candidate:
+def _again(pending: Run, rule: Rule) -> Candidate:
     return Candidate(
         rule=rule,
         event_id=pending.event_id,
@@ -85,7 +85,7 @@ def _again(pending: Pending, rule: Rule) -> Candidate:
         origin_received_at=pending.origin_received_at,
         entered_at=pending.entered_at,
         deadline=pending.expires_at,
-        pending=pending,
+        run=pending,
     )
 
 
@@ -106,7 +106,7 @@ def settle(
         elif refused.waits:
             _put_off(one, refused, moment)
         else:
-            run = None if one.pending is None else _run(one, moment)
+            run = None if one.run is None else _run(one, moment)
             _record(one, moment, refused.outcome, _details(one, refused), run=run)
 
 
@@ -147,7 +147,7 @@ def _record(
 def _entered(one: Candidate, moment: Moment) -> None:
     """It was sent, or came in and waits: whoever waited for less gives way."""
     moment.entered.append(one)
-    if moment.sending.pending:
+    if moment.sending.runs:
         for pending, refused in displaced(one, moment):
             moment.out.decisions.append(
                 no_longer(
@@ -163,18 +163,18 @@ def _entered(one: Candidate, moment: Moment) -> None:
 
 def _put_off(one: Candidate, refused: Refusal, moment: Moment) -> None:
     sending, now, details = moment.sending, moment.now, _details(one, refused)
-    pending = one.pending
+    pending = one.run
     run = _run(one, moment) if pending is not None else None
     properties = encode(one.properties) if pending is None else pending.properties
-    waiting_bytes = sum(len(other.properties) for other in sending.pending)
-    if len(sending.pending) >= PENDING_MAX or waiting_bytes + len(properties) > PENDING_BYTES_MAX:
-        details = {**details, "pending_max": PENDING_MAX}
+    waiting_bytes = sum(len(other.properties) for other in sending.runs)
+    if len(sending.runs) >= RUNS_MAX or waiting_bytes + len(properties) > RUNS_BYTES_MAX:
+        details = {**details, "runs_max": RUNS_MAX}
         _record(one, moment, refused.outcome, details, run=run)
         return
     if pending is None:
         enter(one, sending)
         run = _run(one, moment)
-        pending = Pending(
+        pending = Run(
             due_at=now,
             expires_at=now + one.rule.expires_after,
             entered_at=now,
@@ -187,17 +187,17 @@ def _put_off(one: Candidate, refused: Refusal, moment: Moment) -> None:
     pending.due_at = due_at(pending, refused.frees_at)
     pending.reason = refused.outcome.value
     pending.held_out = one.held_out
-    sending.pending.append(pending)
+    sending.runs.append(pending)
     details = {**details, "deferred_until": pending.due_at}
     _record(one, moment, refused.outcome, details, run=run)
-    if one.pending is None:
+    if one.run is None:
         _entered(one, moment)
 
 
 def release(state: PersonState, sending: Sending, rules: Rules, now: Micros) -> None:
     """After a reservation was released: those who wait for a cap may have less to wait."""
     calendar = calendar_for(state, rules)
-    for one in sending.pending:
+    for one in sending.runs:
         rule = rules.triggers.get(one.trigger)
         if rule is not None and one.reason == _WAITS_FOR_CAP:
             sends = sends_before(sending, held_out=one.held_out)
@@ -210,7 +210,7 @@ def _send(one: Candidate, moment: Moment) -> None:
     """Take the place under the caps and ask for the send; of who is held out only the place."""
     trigger, channel = one.rule.trigger, one.rule.send.channel
     sending, rules, held_out = moment.sending, moment.rules, one.held_out
-    if one.pending is None:
+    if one.run is None:
         enter(one, sending)
     run = _run(one, moment)
     id_ = send_id(rules.workspace, trigger.id, moment.state.person, run, STEP)

@@ -43,11 +43,14 @@ class Sent(msgspec.Struct, array_like=True, gc=False):
     accepted: bool = False
 
 
-class Pending(msgspec.Struct, array_like=True, gc=False):
-    """A send put off: decided again at `due_at`, dropped as expired from `expires_at` on.
+class Run(msgspec.Struct, array_like=True, gc=False):
+    """What a trigger has under way in the person: a send put off, or a journey that waits.
 
-    `properties` are the entry event's, as msgpack: untouched until then, and their size known.
-    `reason` is the outcome that put it off last.
+    It is at `step` of `trigger_version`, since `since`, and looked at again at `due_at`.
+    `reason` says what for: the outcome that put a send off, or `wait`, `wait_for`, `matched`.
+    A send put off is dropped as expired from `expires_at` on. `properties` are the entry
+    event's, as msgpack: untouched until then, and their size known. `entered_as` is the
+    person under whose name it entered, empty where that is this one: ids go by it.
     """
 
     due_at: Micros
@@ -60,6 +63,9 @@ class Pending(msgspec.Struct, array_like=True, gc=False):
     properties: bytes
     reason: str = "cap"
     held_out: bool = False
+    step: int = 0
+    since: Micros = 0
+    entered_as: str = ""
 
 
 class Sending(msgspec.Struct, array_like=True, gc=False):
@@ -70,7 +76,7 @@ class Sending(msgspec.Struct, array_like=True, gc=False):
     """
 
     sends: list[Sent] = []
-    pending: list[Pending] = []
+    runs: list[Run] = []
     dedup_keys: dict[int, Micros] = {}
     once_keys: dict[int, Micros] = {}
     entries: dict[str, Micros] = {}
@@ -90,6 +96,8 @@ class PersonState(msgspec.Struct, array_like=True, gc=False):
     `wake_at` is the earliest instant at which the person needs attention without an event.
     `traits` is replaced, never changed: what was handed out keeps its own. `slots` are under
     the fingerprints of their entries, `next_due` is the earliest instant of theirs.
+    `merged_into`: this is only a forwarding address any more. `merged` are those taken in,
+    with the position in their log up to which that is done; `asking` those asked for, since.
     Fields are only ever added at the end, with a default: old bytes stay readable.
     """
 
@@ -116,6 +124,9 @@ class PersonState(msgspec.Struct, array_like=True, gc=False):
     sending: Sending | None = None
     slots: dict[int, Slot] = {}
     next_due: Micros = NEVER
+    merged_into: str | None = None
+    merged: dict[str, int] = {}
+    asking: dict[str, Micros] = {}
 
 
 _encode: Final = msgspec.msgpack.Encoder().encode

@@ -8,7 +8,7 @@ import msgspec
 from fastapi import APIRouter, Depends, FastAPI, HTTPException, Query, Request
 
 from services.contracts.conditions import ID_PATTERN
-from services.profile_store.profiles import PAGE_MAX, Profiles, TagFilter, TagOp
+from services.profile_store.profiles import PAGE_MAX, Profiles, TagFilter, TagOp, current
 from services.profile_store.schemas import ProfileOut, ProfilePage
 from services.runtime.bearer import BearerTokens, require_token
 from services.runtime.health import Health, health_routes
@@ -56,10 +56,16 @@ async def find_profiles(
 # `path`: an id may hold slashes.
 @router.get("/{user_id:path}", summary="One profile")
 async def read_profile(store: Store, user_id: str) -> ProfileOut:
-    """The profile of a user id, or of an anonymous id (its newest profile)."""
-    profile = await store.get(user_id)
+    """The profile of a user id, or of an anonymous id (its newest profile).
+
+    The id of somebody who was merged into another person gives that person's profile, under
+    their id. While that is still on its way here the answer is 404.
+    """
+    profile = await current(store, user_id)
     if profile is None:
         raise HTTPException(404, "no profile has this id")
+    if profile.merged_into is not None:
+        raise HTTPException(404, "merged into a person whose profile is not here yet")
     return ProfileOut.of(profile)
 
 

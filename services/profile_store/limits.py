@@ -20,6 +20,7 @@ def problem_of(profile: Profile) -> str | None:
         "person": profile.person,
         "user_id": profile.user_id or "",
         "anonymous_id": profile.anonymous_id or "",
+        "merged_into": profile.merged_into or "",
     }
     for name, value in ids.items():
         # U+0000 takes a second byte where it is stored.

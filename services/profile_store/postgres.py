@@ -32,6 +32,7 @@ _TYPES: Final = {
     "messages_accepted": "bigint",
     "messages_failed": "bigint",
     "last_message_at": "bigint",
+    "merged_into": "text",
     "approximate": "jsonb",
     "traits": "jsonb",
     "tags": "jsonb",

@@ -8,6 +8,8 @@ import msgspec
 from services.contracts.profile import Profile
 
 PAGE_MAX: Final = 500
+MERGES_FOLLOWED_MAX: Final = 8
+"""Merges from one person into the next; no log makes many, and a ring has to end."""
 
 TagOp = Literal["eq", "gte", "lte"]
 
@@ -52,6 +54,8 @@ class Profiles(Protocol):
     async def get(self, id_: str) -> Profile | None:
         """The profile of this person, else the newest one with this anonymous id.
 
+        Of somebody who was merged into another this is the row that says so: see `current`.
+
         Raises:
             Transient: the database is away or busy.
         """
@@ -64,6 +68,27 @@ class Profiles(Protocol):
         Raises:
             Transient: the database is away or busy.
         """
+
+
+async def current(profiles: Profiles, id_: str) -> Profile | None:
+    """The profile behind an id, whoever that was merged into.
+
+    None where nobody has the id. Two merges at once, or a profile that is still on its way,
+    can for a moment lead to nobody too: then the last row that was found is the answer, and
+    its `merged_into` says where it leads.
+
+    Raises:
+        Transient: the database is away or busy.
+    """
+    found = await profiles.get(id_)
+    for _ in range(MERGES_FOLLOWED_MAX):
+        if found is None or found.merged_into is None:
+            break
+        into = await profiles.get(found.merged_into)
+        if into is None:
+            break
+        found = into
+    return found
 
 
 def newest(batch: Sequence[Profile]) -> list[Profile]:

@@ -36,7 +36,10 @@ FULL = profile(
     messages_accepted=4,
     messages_failed=1,
     last_message_at=NOON + 5,
+    merged_into="somebody",
 )
+"""No field has its default: such a profile is never written."""
+WHOLE = msgspec.structs.replace(FULL, merged_into=None)
 
 HOSTILE_TEXTS = (
     "\x00",

@@ -15,7 +15,7 @@ from services.runtime.bearer import BearerTokens
 from services.runtime.health import Health
 from services.runtime.metrics import Metrics
 from services.runtime.settings import TokenSettings
-from tests.profile_store.examples import FULL, HOSTILE_TEXTS, profile
+from tests.profile_store.examples import HOSTILE_TEXTS, WHOLE, profile
 
 TOKEN = {"Authorization": "Bearer sesame"}
 
@@ -38,7 +38,7 @@ class Api:
 @pytest.fixture
 async def api() -> Api:
     made = Api()
-    await made.profiles.put([FULL, profile("ana", anonymous_id="anon-ana")])
+    await made.profiles.put([WHOLE, profile("ana", anonymous_id="anon-ana")])
     return made
 
 
@@ -57,8 +57,8 @@ async def test_a_profile_is_read_by_user_id(api: Api) -> None:
         "person": "full",
         "user_id": "full",
         "anonymous_id": "anon-full",
-        "traits": FULL.traits,
-        "tags": FULL.tags,
+        "traits": WHOLE.traits,
+        "tags": WHOLE.tags,
         "approximate": ["top", "spend"],
         "messages_accepted": 4,
         "messages_failed": 1,
@@ -73,6 +73,24 @@ async def test_a_profile_is_read_by_user_id(api: Api) -> None:
 
 async def test_a_profile_is_read_by_anonymous_id(api: Api) -> None:
     assert (await api.get("/v1/profiles/anon-ana")).json()["person"] == "ana"
+
+
+async def test_a_merged_id_gives_the_profile_of_the_person_it_is_now(api: Api) -> None:
+    await api.profiles.put(
+        [profile("anon-1", merged_into="between"), profile("between", merged_into="full")]
+    )
+    answer = await api.get("/v1/profiles/anon-1")
+    assert (answer.status_code, answer.json()["person"]) == (200, "full")
+
+
+async def test_a_merged_id_whose_person_is_not_here_yet_is_not_found(api: Api) -> None:
+    await api.profiles.put([profile("anon-1", merged_into="later")])
+    assert_problem(await api.get("/v1/profiles/anon-1"), 404, "not_found")
+
+
+async def test_people_merged_in_a_ring_are_not_found(api: Api) -> None:
+    await api.profiles.put([profile("a", merged_into="b"), profile("b", merged_into="a")])
+    assert_problem(await api.get("/v1/profiles/a"), 404, "not_found")
 
 
 @pytest.mark.parametrize("id_", [*HOSTILE_TEXTS, "a/b", "/", "a?b#c", "日本"])

@@ -97,6 +97,7 @@ async def test_hostile_text_is_kept_without_loss(profiles: Profiles, hostile: st
         hostile,
         user_id=hostile,
         anonymous_id="anon" + hostile,
+        merged_into=hostile + "into",
         traits={hostile: {"list": [hostile]}},
         tags={"tag": hostile, hostile: 1},
         approximate=(hostile,),
@@ -121,6 +122,7 @@ async def test_what_cannot_be_stored_is_malformed_and_nothing_of_its_batch_is(
         profile(revision=-1),
         profile(messages_failed=2**64),
         profile(last_message_at=10**18),
+        profile(merged_into="x" * 3_000),
     ):
         with pytest.raises(Malformed) as caught:
             await profiles.put([profile("good"), bad])

@@ -62,7 +62,25 @@ EVENTS: Final = Metric(
     unit="events",
     service="triggers",
     labels=("outcome",),
-    meaning="Events folded: applied, duplicate, late, clamped, replayed, or dead_letter.",
+    meaning=(
+        "Events folded: applied, duplicate, late, clamped, alias, forwarded (to whom the person"
+        " was merged into), replayed, or dead_letter."
+    ),
+)
+HOPS: Final = Metric(
+    name="cuestream_merge_hops_total",
+    kind="counter",
+    unit="records",
+    service="triggers",
+    labels=("kind",),
+    meaning="Records written to other people's logs for merges: ask, answer or forward.",
+)
+PEOPLE_MERGED: Final = Metric(
+    name="cuestream_people_merged_total",
+    kind="counter",
+    unit="people",
+    service="triggers",
+    meaning="People handed over to another whom they turned out to be.",
 )
 VALUES_SKIPPED: Final = Metric(
     name="cuestream_values_skipped_total",
@@ -191,7 +209,8 @@ DEAD_LETTERS: Final = Metric(
 )
 
 METRICS: Final = (
-    INGEST_EVENTS, INGEST_REQUESTS, INGEST_SECONDS, INGEST_PENDING, EVENTS, VALUES_SKIPPED,
+    INGEST_EVENTS, INGEST_REQUESTS, INGEST_SECONDS, INGEST_PENDING, EVENTS, HOPS,
+    PEOPLE_MERGED, VALUES_SKIPPED,
     DECISIONS,
     CAP_SUPPRESSIONS, DECISION_SECONDS, INGEST_TO_COMMAND_SECONDS, CONSUMER_LAG, TIMERS,
     STATE_PERSONS, DEFINITIONS_REVISION, OUTBOX_PENDING, PROFILE_UPSERTS, LEDGER, ATTEMPTS,

@@ -3,7 +3,9 @@
 The event's name says what to do: `note` remembers the message, `send` also sends, `timer`
 asks to be woken `in` microseconds later, `refuse` is malformed, `boom` spoils state and
 outputs and then raises, `grow` makes the state too large to be written, `shout` makes a
-decision too large, `late_boom` asks to be woken and raises then.
+decision too large, `late_boom` asks to be woken and raises then. `ask` asks the person named
+`of` in the properties, who answers and hands on all that happens from then on; `ask_boom`
+raises after asking. Whoever is handed something notes it once, by its place.
 """
 
 from dataclasses import dataclass
@@ -11,7 +13,9 @@ from typing import Any
 
 import msgspec
 
+from services.contracts.codec import encode_event
 from services.contracts.command import SendCommand, run_id, send_id
+from services.contracts.control import Answer, Ask, Forward
 from services.contracts.decision import Decision, Outcome
 from services.contracts.definitions import Bundle
 from services.contracts.delivery import Delivery
@@ -33,6 +37,8 @@ class StandInState(msgspec.Struct, array_like=True):
     notes: list[str] = []
     wake_fails: bool = False
     revision: int = -1
+    merged_into: str | None = None
+    merged: dict[str, int] = {}
 
 
 @dataclass(frozen=True)
@@ -51,6 +57,7 @@ class StandInOutputs:
         self.commands: list[SendCommand] = []
         self.decisions: list[Decision] = []
         self.profiles: list[Profile] = []
+        self.hops: list[Ask | Answer | Forward] = []
         self.counts: dict[str, int] = {"applied": 0}
         self.skipped: dict[str, int] = {}
 
@@ -122,6 +129,15 @@ def decide(state: StandInState, event: Event, rules: StandInRules, now: int, out
     if event.name == "refuse":
         raise Malformed("refused", "refused on purpose")
     state.now, state.revision = now, rules.revision
+    if state.merged_into is not None:
+        _hand_on(state, encode_event(event), now, out)
+        if event.name == "boom":
+            raise RuntimeError("spoilt on purpose")
+        return
+    if event.name in ("ask", "ask_boom"):
+        out.hops.append(Ask(person=event.properties["of"], by=state.person, at=now))
+        if event.name == "ask_boom":
+            raise RuntimeError("spoilt on purpose")
     state.notes.append(f"{event.message_id}@{rules.revision}")
     if event.name == "send":
         _send(state, event.message_id, rules, now, out)
@@ -161,6 +177,56 @@ def apply_delivery(
     out.counts["applied"] += 1
 
 
+def apply_ask(state: StandInState, ask: Ask, rules: StandInRules, now: int, out: Any) -> None:
+    state.now, state.revision = now, rules.revision
+    handed = None
+    if state.merged_into is None:
+        handed = encode_state(state)
+        state.merged_into, state.notes, state.wake_at = ask.by, [], None
+    out.hops.append(
+        Answer(person=ask.by, source=state.person, at=now, position=state.applied, state=handed)
+    )
+
+
+def apply_answer(
+    state: StandInState, answer: Answer, rules: StandInRules, now: int, out: Any
+) -> None:
+    state.now, state.revision = now, rules.revision
+    if answer.position <= state.merged.get(answer.source, -1):
+        return
+    state.merged[answer.source] = answer.position
+    handed = [] if answer.state is None else decode_state(answer.state).notes
+    state.notes += [f"{answer.source}:{note}" for note in handed]
+
+
+def apply_forward(
+    state: StandInState, forward: Forward, rules: StandInRules, now: int, out: Any
+) -> None:
+    if forward.body == b"?":
+        raise Malformed("bad_forward", "refused on purpose")
+    state.now, state.revision = now, rules.revision
+    if forward.position <= state.merged.get(forward.source, -1):
+        return
+    state.merged[forward.source] = forward.position
+    message_id = msgspec.msgpack.decode(forward.body, type=Event).message_id
+    state.notes.append(f"{forward.source}>{message_id}@{rules.revision}")
+    out.counts["applied"] += 1
+
+
+def _hand_on(state: StandInState, body: bytes, now: int, out: Any) -> None:
+    assert state.merged_into is not None
+    out.hops.append(
+        Forward(
+            person=state.merged_into,
+            source=state.person,
+            at=now,
+            position=state.applied,
+            kind="event",
+            body=body,
+        )
+    )
+
+
 def wake(state: StandInState, rules: StandInRules, now: int, out: Any) -> None:
     state.now, state.revision = now, rules.revision
     state.notes.append(f"woken:{state.wake_at}@{rules.revision}")
@@ -183,5 +249,8 @@ def stand_in() -> Engine:
         outputs=StandInOutputs,
         decide=decide,
         apply_delivery=apply_delivery,
+        apply_ask=apply_ask,
+        apply_answer=apply_answer,
+        apply_forward=apply_forward,
         wake=wake,
     )

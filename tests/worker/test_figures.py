@@ -16,7 +16,7 @@ def test_values_that_fit_no_profile_are_counted_by_kind() -> None:
     figures = Figures(metrics, topic="events", wall=False)
     out = StandInOutputs(0)
     out.skipped = {"tag_value": 2, "trait": 0}
-    flush = FlushBuilder(stand_in()).build(
+    flush = FlushBuilder(stand_in(), 4).build(
         out,
         Letters("events", 0),
         states=[],

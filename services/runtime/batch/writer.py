@@ -12,6 +12,8 @@ VALUE_BYTES_MAX: Final = RECORD_BYTES_MAX - RECORD_OVERHEAD_BYTES_MAX
 """Callers never write a larger value: it would be refused again after every restart."""
 
 Headers = tuple[tuple[str, bytes], ...]
+Headed = tuple[bytes | None, bytes, Headers]
+"""Key, value and headers of one record."""
 
 
 class BatchWriter:
@@ -59,6 +61,28 @@ class BatchWriter:
                 raise result
             base = result.offset
         return None if base is None or base < 0 else base + count - 1
+
+    async def write_in_turn(self, topic: str, partition: int, records: Collection[Headed]) -> None:
+        """Append records in order, each request only when the one before is acknowledged.
+
+        So what stands in the partition is at any time the beginning of them, repeats aside:
+        `write` can leave a gap where a request is given up and the next one arrives. Calls
+        for one partition may overlap; of each one's records the order holds.
+
+        Raises:
+            KafkaError: not acknowledged in the producer's time; part of it may be written.
+            ValueError: a value is larger than `VALUE_BYTES_MAX`.
+        """
+        builder = self._producer.create_batch()
+        for key, value, headers in records:
+            if len(value) > VALUE_BYTES_MAX:
+                raise ValueError(f"a record of {len(value)} bytes for {topic}")
+            if not _append(builder, key, value, headers):
+                await (await self._send(builder, topic, partition))
+                builder = self._producer.create_batch()
+                _append(builder, key, value, headers)
+        if builder.record_count():
+            await (await self._send(builder, topic, partition))
 
     async def _send(self, builder: Any, topic: str, partition: int) -> "asyncio.Future[Any]":
         sent: asyncio.Future[Any] = await self._producer.send_batch(

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Coroutine, Iterator
 from typing import Any, Final
 
-from services.contracts.topics import COMMANDS, DEAD_LETTERS, DECISIONS, PROFILES
+from services.contracts.topics import COMMANDS, DEAD_LETTERS, DECISIONS, EVENTS, PROFILES
 from services.runtime.batch.writer import BatchWriter
 from services.runtime.kafka import topic_name
 from services.runtime.settings import KafkaSettings
@@ -34,6 +34,7 @@ class Delivery:
         self._commands = topic_name(settings, COMMANDS)
         self._decisions = topic_name(settings, DECISIONS)
         self._profiles = topic_name(settings, PROFILES)
+        self._events = topic_name(settings, EVENTS)
         self._letters = topic_name(settings, DEAD_LETTERS)
         self._changelog = changelog
         self._lease = lease
@@ -72,6 +73,10 @@ class Delivery:
             yield write(self._profiles, partition, flush.profiles)
         if flush.letters:
             yield write(self._letters, DEAD_LETTER_PARTITION, flush.letters)
+        for target, hops in flush.hops.items():
+            # Whoever takes them tells repeats by their places, which holds only if none is
+            # ever missing before a later one.
+            yield self._writer.write_in_turn(self._events, target, hops)
 
     async def _write_commands(self, partition: int, flush: Flush) -> None:
         await self._writer.write(self._commands, partition, flush.commands)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from services.contracts.command import SendCommand
+from services.contracts.control import Answer, Ask, Forward
 from services.contracts.decision import Decision
 from services.contracts.definitions import Bundle
 from services.contracts.errors import Malformed
@@ -26,11 +27,15 @@ class State(Protocol):
 
 
 class Outputs(Protocol):
-    """What the engine concluded, in order, and the events by outcome."""
+    """What the engine concluded, in order, and the events by outcome.
+
+    `hops` go to the logs of other people, wherever those are.
+    """
 
     commands: list[SendCommand]
     decisions: list[Decision]
     profiles: list[Profile]
+    hops: list[Ask | Answer | Forward]
     counts: dict[str, int]
     skipped: dict[str, int]
 
@@ -58,6 +63,9 @@ class Engine:
     outputs: Callable[[int], Any]
     decide: Act
     apply_delivery: Act
+    apply_ask: Act
+    apply_answer: Act
+    apply_forward: Act
     wake: Callable[[Any, Any, Micros, Any], None]
 
 
@@ -81,6 +89,10 @@ def state_decoder(engine: Engine) -> Callable[[bytes], Any]:
     return decode_stored
 
 
+def _not_yet(*_: Any) -> None:
+    raise Malformed("unknown_kind", "merges are not folded yet")
+
+
 def triggers_engine(workspace: str) -> Engine:
     """The one of `services.triggers.engine`."""
     from services.triggers import engine
@@ -96,5 +108,8 @@ def triggers_engine(workspace: str) -> Engine:
         outputs=engine.Outputs,
         decide=engine.decide,
         apply_delivery=engine.apply_delivery,
+        apply_ask=_not_yet,
+        apply_answer=_not_yet,
+        apply_forward=_not_yet,
         wake=engine.wake,
     )

@@ -11,7 +11,9 @@ from services.contracts.metrics import (
     DECISIONS,
     DEFINITIONS_REVISION,
     EVENTS,
+    HOPS,
     INGEST_TO_COMMAND_SECONDS,
+    PEOPLE_MERGED,
     STATE_PERSONS,
     TIMERS,
     VALUES_SKIPPED,
@@ -30,6 +32,8 @@ class Figures:
 
     def __init__(self, metrics: Metrics, *, topic: str, wall: bool) -> None:
         self._events = metrics.counter(EVENTS)
+        self._hops = metrics.counter(HOPS)
+        self._merged = metrics.counter(PEOPLE_MERGED)
         self._skipped = metrics.counter(VALUES_SKIPPED)
         self._decisions = metrics.counter(DECISIONS)
         self._capped = metrics.counter(CAP_SUPPRESSIONS)
@@ -54,6 +58,9 @@ class Figures:
         """A flush is durable, `seconds` after its batch was taken up."""
         for outcome, count in flush.events.items():
             self._events.labels(outcome).inc(count)
+        for kind, count in flush.hopped.items():
+            self._hops.labels(kind).inc(count)
+        self._merged.inc(flush.merged)
         for kind, count in flush.skipped.items():
             self._skipped.labels(kind).inc(count)
         for decided, count in flush.decided.items():

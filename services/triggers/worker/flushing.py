@@ -4,15 +4,24 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
-from services.contracts.codec import encode_json
+from services.contracts.codec import encode_hop, encode_json
 from services.contracts.command import SendCommand
+from services.contracts.control import Answer
 from services.contracts.decision import Decision, Outcome
 from services.contracts.errors import Malformed
 from services.contracts.profile import Profile
-from services.runtime.batch.writer import VALUE_BYTES_MAX
+from services.contracts.topics import KIND_HEADER
+from services.runtime.batch.writer import VALUE_BYTES_MAX, Headed
+from services.runtime.kafka import partition_of
 from services.triggers.worker.engine_port import Engine
 from services.triggers.worker.letters import Letters
-from services.triggers.worker.reading import PartitionMeta, Record, encode_meta
+from services.triggers.worker.reading import (
+    PartitionMeta,
+    Record,
+    check_person,
+    encode_meta,
+)
+from services.triggers.worker.single import Hop, kind_of_hop, made_by
 from services.triggers.worker.values import Flush, Records
 
 DEAD_LETTER: Final = "dead_letter"
@@ -23,8 +32,9 @@ POLICY_UNNAMED: Final = "unnamed"
 class FlushBuilder:
     """Encodes states and outputs. `meta_changed` makes the next flush write the meta."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, partitions: int) -> None:
         self._encode = engine.encode_state
+        self._partitions = partitions
         self.meta_changed = False
 
     def encoded(
@@ -46,6 +56,7 @@ class FlushBuilder:
         """Take out what was concluded for a person in this stretch."""
         for collected in (out.commands, out.decisions, out.profiles):
             collected[:] = [one for one in collected if one.person != person]
+        out.hops[:] = [hop for hop in out.hops if made_by(hop) != person]
 
     def build(
         self,
@@ -63,6 +74,7 @@ class FlushBuilder:
         commands = _encoded(out.commands, letters, record)
         decisions = _encoded(out.decisions, letters, record)
         profiles = _encoded(out.profiles, letters, record)
+        hops = _routed(out.hops, letters, record, self._partitions)
         lettered, codes = letters.take()
         events = {outcome: count for outcome, count in out.counts.items() if count}
         if replayed:
@@ -81,9 +93,11 @@ class FlushBuilder:
             events=events,
             skipped={kind: count for kind, count in out.skipped.items() if count},
             lettered=codes,
+            hops=hops,
         )
         self.meta_changed = False
         _count_decisions(out.decisions, flush)
+        _count_hops(out.hops, flush)
         return flush
 
 
@@ -99,6 +113,30 @@ def _encoded(
         else:
             records.append((output.person.encode(), value))
     return records
+
+
+def _routed(
+    hops: Iterable[Hop], letters: Letters, record: Record, partitions: int
+) -> dict[int, list[Headed]]:
+    routed: dict[int, list[Headed]] = {}
+    for hop in hops:
+        kind, value = kind_of_hop(hop), encode_hop(hop)
+        try:
+            key = check_person(hop.person, None)
+            if len(value) > VALUE_BYTES_MAX:
+                raise Malformed("output_too_large", f"a {type(hop).__name__} exceeds one record")
+        except Malformed as error:
+            letters.add(record, error, key=made_by(hop).encode(), value=value)
+            continue
+        headed = (key, value, ((KIND_HEADER, kind),))
+        routed.setdefault(partition_of(key, partitions), []).append(headed)
+    return routed
+
+
+def _count_hops(hops: Iterable[Hop], flush: Flush) -> None:
+    hopped = Counter(type(hop).__name__.lower() for hop in hops)
+    flush.hopped = hopped
+    flush.merged = sum(isinstance(hop, Answer) and hop.state is not None for hop in hops)
 
 
 def _count_decisions(decisions: Iterable[Decision], flush: Flush) -> None:

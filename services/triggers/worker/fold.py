@@ -8,16 +8,11 @@ depends on the log and the stored states alone, not on where batches begin and e
 from collections.abc import Generator, Sequence
 from typing import Any
 
-from services.contracts.codec import decode_delivery, decode_marker, decode_tick
+from services.contracts.codec import decode_marker, decode_tick
 from services.contracts.errors import Malformed
 from services.contracts.event import FUTURE_TOLERANCE, Event
 from services.contracts.time import Micros
-from services.contracts.topics import (
-    KIND_DELIVERY,
-    KIND_EVENT,
-    KIND_MARKER,
-    KIND_PACK,
-)
+from services.contracts.topics import KIND_EVENT, KIND_MARKER, KIND_PACK, KIND_TICK
 from services.runtime.batch.states import PartitionStates
 from services.runtime.kafka import partition_of
 from services.triggers.worker.engine_port import Act, Engine
@@ -41,9 +36,11 @@ from services.triggers.worker.reading import (
 )
 from services.triggers.worker.refold import happenings, refold
 from services.triggers.worker.rounds import begun, ended, in_force
+from services.triggers.worker.single import read_single
 from services.triggers.worker.values import (
     FLUSH_DECISIONS_MAX,
     FLUSH_EVENTS_MAX,
+    FLUSH_HOPS_MAX,
     FLUSH_PEOPLE_MAX,
     STRETCH_EVENTS_MAX,
     Answer,
@@ -86,7 +83,7 @@ class PartitionFold:
         self.timers = self._waking.timers
         self._rules: Any = None
         self._letters = Letters(topic, partition)
-        self._flushes = FlushBuilder(engine)
+        self._flushes = FlushBuilder(engine, partitions)
         self._out = engine.outputs(partition)
         self._at_hand: dict[str, Any] = {}
         self._replayed = 0
@@ -147,14 +144,18 @@ class PartitionFold:
                     events = read_pack(record)
                     left -= len(events)
                     self._apply_pack(decide, events, position_of(record), record)
-                elif kind == KIND_DELIVERY:
-                    self._delivery(record)
+                elif kind == KIND_TICK:
+                    yield from self._tick(record)
+                elif kind == KIND_MARKER:
+                    yield from self._marker(record)
                 else:
-                    steps = self._marker if kind == KIND_MARKER else self._tick
-                    yield from steps(record)
+                    act, thing, at = read_single(kind, record, self._engine)
+                    self._apply(act, thing, at, position_of(record), record, None)
             except Malformed as error:
                 self._letters.add(record, error)
-            if len(self._at_hand) >= at_hand_max or len(self._out.decisions) >= decided_max:
+            out = self._out
+            many = len(self._at_hand) >= at_hand_max or len(out.decisions) >= decided_max
+            if many or len(out.hops) >= FLUSH_HOPS_MAX:
                 yield self._flush(position_of(record, PACK_INDEX_MAX))
             if left <= 0:
                 together += STRETCH_EVENTS_MAX - left
@@ -248,11 +249,6 @@ class PartitionFold:
         self._at_hand[state.person] = state
         return state
 
-    def _delivery(self, record: Record) -> None:
-        delivery = decode_delivery(value_of(record))
-        act, at = self._engine.apply_delivery, delivery.received_at
-        self._apply(act, delivery, at, position_of(record), record, None)
-
     # Time and rules.
 
     def _tick(self, record: Record) -> Steps:
@@ -333,6 +329,7 @@ class PartitionFold:
         self._out.commands += again.commands
         self._out.decisions += again.decisions
         self._out.profiles += again.profiles
+        self._out.hops += again.hops
         if state.applied >= 0:
             state.applied = position
         self._at_hand[person] = state

@@ -11,8 +11,11 @@ from services.contracts.event import Event
 from services.contracts.segment import parse_message
 from services.contracts.time import Micros
 from services.contracts.topics import (
+    KIND_ANSWER,
+    KIND_ASK,
     KIND_DELIVERY,
     KIND_EVENT,
+    KIND_FORWARD,
     KIND_HEADER,
     KIND_MARKER,
     KIND_PACK,
@@ -22,7 +25,16 @@ from services.contracts.topics import (
 INDEX_BITS: Final = 16
 PACK_INDEX_MAX: Final = (1 << INDEX_BITS) - 1
 MILLIS: Final = 1000
-KINDS: Final = (KIND_EVENT, KIND_PACK, KIND_TICK, KIND_MARKER, KIND_DELIVERY)
+KINDS: Final = (
+    KIND_EVENT,
+    KIND_PACK,
+    KIND_TICK,
+    KIND_MARKER,
+    KIND_DELIVERY,
+    KIND_ASK,
+    KIND_ANSWER,
+    KIND_FORWARD,
+)
 _NAMES: Final = frozenset(kind.partition(b"/")[0] for kind in KINDS)
 
 

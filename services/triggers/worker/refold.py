@@ -3,10 +3,10 @@
 from collections.abc import Callable, Container, Iterator, Sequence
 from typing import Any
 
-from services.contracts.codec import decode_delivery, decode_tick
+from services.contracts.codec import decode_tick
 from services.contracts.errors import Malformed
 from services.contracts.time import Micros
-from services.contracts.topics import KIND_DELIVERY, KIND_EVENT, KIND_PACK, KIND_TICK
+from services.contracts.topics import KIND_EVENT, KIND_MARKER, KIND_PACK, KIND_TICK
 from services.triggers.worker.engine_port import Act, Engine
 from services.triggers.worker.reading import (
     Record,
@@ -16,6 +16,7 @@ from services.triggers.worker.reading import (
     read_pack,
     value_of,
 )
+from services.triggers.worker.single import read_single
 
 Happening = tuple[Record, int | None, int, Act | None, Any, Micros]
 """Record, index in its pack, position, what to call (None: a tick), with what, received at."""
@@ -44,13 +45,12 @@ def _of_record(record: Record, engine: Engine, *, replay: bool) -> Iterator[Happ
             for index, event in enumerate(read_pack(record)):
                 place = position_of(record, index)
                 yield record, index, place, engine.decide, event, event.received_at
-        elif kind == KIND_DELIVERY:
-            delivery = decode_delivery(value_of(record))
-            place = position_of(record)
-            yield record, None, place, engine.apply_delivery, delivery, delivery.received_at
         elif kind == KIND_TICK:
             tick = decode_tick(value_of(record))
             yield record, None, position_of(record), None, tick, tick.at
+        elif kind != KIND_MARKER:
+            act, thing, at = read_single(kind, record, engine)
+            yield record, None, position_of(record), act, thing, at
     except Malformed:
         return  # it is a dead letter already
 

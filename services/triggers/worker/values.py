@@ -5,11 +5,14 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from services.contracts.time import Micros
+from services.runtime.batch.writer import Headed
 
 FLUSH_PEOPLE_MAX: Final = 5_000
 """A flush holds no more people than this: bounds memory and how long the loop is kept."""
 FLUSH_DECISIONS_MAX: Final = 20_000
 """The same bound for what comes out: one event can be decided by many triggers."""
+FLUSH_HOPS_MAX: Final = 1_000
+"""And the same of hops to other people's logs, each of which can hold a person's state."""
 FLUSH_EVENTS_MAX: Final = 40_000
 """And comes after so many events: a batch of packs would else be written seconds later."""
 STRETCH_EVENTS_MAX: Final = 1_000
@@ -26,8 +29,8 @@ Records = list[tuple[bytes | None, bytes]]
 class Flush:
     """What a stretch of one partition's log led to: to be written in this order.
 
-    First commands, decisions, profiles and letters, then `states`, then `meta`, then, if it is
-    the batch's `last`, the offset. Each step needs the one before acknowledged.
+    First commands, decisions, profiles, letters and hops, then `states`, then `meta`, then, if
+    it is the batch's `last`, the offset. Each step needs the one before acknowledged.
     """
 
     commands: Records
@@ -43,6 +46,12 @@ class Flush:
     """Events by outcome."""
     skipped: dict[str, int]
     """Values that fitted no profile, by kind."""
+    hops: dict[int, list[Headed]] = field(default_factory=dict)
+    """For other people's logs: in their order for each partition of `events`."""
+    hopped: dict[str, int] = field(default_factory=dict)
+    """Hops by kind."""
+    merged: int = 0
+    """People handed over to another."""
     decided: dict[str, int] = field(default_factory=dict)
     capped: dict[str, int] = field(default_factory=dict)
     lettered: "Counter[str]" = field(default_factory=Counter)
@@ -50,7 +59,8 @@ class Flush:
     @property
     def has_outputs(self) -> bool:
         """Whether anything has to be acknowledged before the states."""
-        return bool(self.commands or self.decisions or self.profiles or self.letters)
+        collected = (self.commands, self.decisions, self.profiles, self.letters, self.hops)
+        return any(collected)
 
 
 @dataclass(frozen=True, slots=True)

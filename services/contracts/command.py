@@ -12,6 +12,18 @@ SEND_NAMESPACE: Final = UUID("6f9c1f0e-3d0b-5f0a-9c57-2f0b1a7c8e11")
 _NAMESPACE_BYTES: Final = SEND_NAMESPACE.bytes
 
 Lane = Literal["transactional", "high", "normal"]
+WhenUnknown = Literal["at_most_once", "at_least_once"]
+"""What follows where a provider fell silent and knows no idempotency key: the send is left as
+ambiguous, or sent again though it may arrive twice."""
+
+
+class NotBetween(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Quiet hours as they bind one send: no attempt from `start` to `end` (HH:MM) in `zone`
+    (an IANA name); over midnight where `start` is later."""
+
+    start: str
+    end: str
+    zone: str
 
 
 class Content(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -29,6 +41,8 @@ class SendCommand(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     `origin_received_at` is the `received_at` of the event that caused it, for latency.
     `to` is the person's address on the channel, None where the person has none. `request`
     says of an offer its `kind`, `reference` and `amount`, of a handoff `to` whom.
+    `when_unknown` None leaves that choice to the dispatcher's settings. `not_between` are the
+    quiet hours to keep at each attempt, however late it comes.
     """
 
     v: int = 1
@@ -53,6 +67,24 @@ class SendCommand(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     decided_at: Micros
     origin_received_at: Micros
     expires_at: Micros | None = None
+    when_unknown: WhenUnknown | None = None
+    not_between: NotBetween | None = None
+
+
+class Cancel(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Take back what has not been sent: record `cancel/1` on `commands`, keyed by person.
+
+    Names one send by `send_id`, or by `run_id` every send of a run, those included whose
+    commands come after it. What is accepted already stays so; a send taken back is answered
+    with the delivery `failed` and the reason `cancelled`. Repeating it changes nothing.
+    """
+
+    v: int = 1
+    person: str
+    run_id: str | None = None
+    send_id: str | None = None
+    reason: str = ""
+    decided_at: Micros
 
 
 def _name(*parts: str) -> str:

@@ -1,5 +1,7 @@
 """The dead letter: what could not be processed, whole, with the reason and where it stood."""
 
+from typing import Literal
+
 import msgspec
 
 from services.contracts.time import Micros
@@ -24,3 +26,12 @@ class DeadLetter(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     key: bytes | None = None
     value: bytes | None = None
     headers: dict[str, bytes] = {}
+
+
+class LetterDone(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Record `done/1` on the dead-letter topic: the letter at `offset` needs nobody any more."""
+
+    v: int = 1
+    offset: int
+    what: Literal["replayed", "discarded"]
+    at: Micros

@@ -9,7 +9,7 @@ from typing import Annotated, Final, Literal, get_args
 import msgspec
 from msgspec import Meta
 
-from services.contracts.command import Content
+from services.contracts.command import Content, WhenUnknown
 from services.contracts.conditions import (
     ClockTime,
     Condition,
@@ -40,12 +40,15 @@ class Send(
 
     `to_trait` names the trait with the address (mail: `email`). `endpoint` names a webhook
     endpoint of the dispatcher's settings: addresses and secrets never stand in definitions.
+    `when_unknown`: where the provider falls silent and would not notice a repeat, better not
+    at all (`at_most_once`) or better twice (`at_least_once`); left out: the dispatcher's setting.
     """
 
     channel: Channel
     to_trait: Name | None = None
     endpoint: Identifier | None = None
     content: Content = Content()
+    when_unknown: WhenUnknown | None = None
 
 
 class Wait(

@@ -63,7 +63,8 @@ DEFAULT_PARTITIONS: Final = 8
 
 KIND_HEADER: Final = "cuestream"
 """Header of records on `events` that are not a single JSON event; the value is a kind below.
-A record without it is one event in the JSON form of Segment's HTTP specification."""
+A record without it is one event in the JSON form of Segment's HTTP specification. On other
+topics it tells the rare records from the usual ones."""
 
 KIND_EVENT: Final = b"event/1"
 KIND_PACK: Final = b"pack/1"
@@ -73,3 +74,10 @@ KIND_DELIVERY: Final = b"delivery/1"
 KIND_ASK: Final = b"ask/1"
 KIND_ANSWER: Final = b"answer/1"
 KIND_FORWARD: Final = b"forward/1"
+
+KIND_CANCEL: Final = b"cancel/1"
+"""On `commands`, where a record without the header is a send command."""
+KIND_REPLAY: Final = b"replay/1"
+"""On `commands`: a send command that was given up and is to be tried again."""
+KIND_DONE: Final = b"done/1"
+"""On `dead-letters`: what became of an earlier letter there."""

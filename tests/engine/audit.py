@@ -3,17 +3,24 @@
 from collections import Counter
 
 from services.contracts.decision import Decision, Outcome
-from services.contracts.definitions import Bundle, Policy
+from services.contracts.definitions import Bundle, Policy, Trigger
 from services.contracts.steps import CHANNELS
 from services.contracts.time import Micros, parse_duration
 from services.triggers.engine import Outputs, PersonState
 from tests.engine.oracle import OneSend, counted, counts, local, standing
-from tests.engine.reference import channel_of
+from tests.engine.reference_walk import in_order
 
 TERMINAL = {
     Outcome.SENT, Outcome.EXPIRED, Outcome.DEDUP, Outcome.REENTRY, Outcome.AUDIENCE, Outcome.PAUSED
 }  # fmt: skip
 ENTERED = {Outcome.SENT, Outcome.WOULD_HAVE_SENT}
+
+
+def channel_of(trigger: Trigger, number: int) -> str:
+    """Where the message of this step goes."""
+    send = list(in_order(trigger.steps))[number].send
+    assert send is not None
+    return send.channel
 
 
 def sends_of(out: Outputs, given_up: dict[str, int]) -> list[OneSend]:
@@ -40,7 +47,7 @@ def held_back(bundle: Bundle, decisions: list[Decision]) -> list[OneSend]:
             at=one.now,
             decided=place,
             trigger=one.trigger,
-            channel=channel_of(triggers[one.trigger]),
+            channel=channel_of(triggers[one.trigger], one.step),
             category=triggers[one.trigger].category,
         )
         for place, one in enumerate(decisions)
@@ -105,7 +112,7 @@ def _applies(policy: Policy, decision: Decision, bundle: Bundle) -> bool:
         at=0,
         decided=0,
         trigger=trigger.id,
-        channel=channel_of(trigger),
+        channel=channel_of(trigger, decision.step),
         category=trigger.category,
     )
     return counts(policy, send)

@@ -5,381 +5,336 @@ all of it. With the engine it shares the definitions and the contract values, no
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from hashlib import blake2b
+from dataclasses import dataclass
 from typing import Any
 
+from services.contracts.command import run_id, send_id
+from services.contracts.conditions import Condition
 from services.contracts.decision import Outcome
-from services.contracts.definitions import Bundle, Trigger
-from services.contracts.time import HOUR, Micros, parse_duration
-from tests.engine.oracle import OneSend, counted, counts, day_bounds, local, period_name
+from services.contracts.definitions import Trigger
+from services.contracts.steps import Handoff, Offer, SetTag, Split
+from services.contracts.time import Micros, parse_duration
+from tests.engine.oracle import OneSend
+from tests.engine.reference_checks import Checks
+from tests.engine.reference_values import (
+    Line,
+    Made,
+    Refused,
+    Run,
+    clock_shows,
+    draw,
+    same_key,
+)
+from tests.engine.reference_walk import is_journey, walk
 
-WAITING_MAX = 16
-HALF_HOUR = HOUR // 2
-
-
-@dataclass(frozen=True, kw_only=True)
-class Line:
-    """A decision as this engine sees it; `priority` and `lane` where something is sent."""
-
-    trigger: str
-    event_id: str
-    outcome: Outcome
-    again_at: Micros | None = None
-    winner: str | None = None
-    priority: int | None = None
-    lane: str | None = None
-
-
-@dataclass(kw_only=True)
-class Entry:
-    """One candidate, from the event on; `why` it waits, if it does.
-
-    `entered_as` is the dedup key it came in under; `measured`: re-entry was limited then.
-    """
-
-    trigger: str
-    event_id: str
-    key: object
-    at: Micros
-    again: bool = False
-    entered_as: object = None
-    measured: bool = False
-    expires_at: Micros = 0
-    due_at: Micros = 0
-    why: Outcome | None = None
-    held_out: bool = False
+RUNS_MAX = 16
+WORKSPACE = "default"
 
 
 @dataclass(kw_only=True)
-class Made:
-    """One send, real or kept back by a holdout."""
+class Reference(Checks):
+    """One person's log, record by record; each gives the lines that it led to."""
 
-    send: OneSend
-    event_id: str
-    held_out: bool
-    given_up: bool = False
-
-
-@dataclass(kw_only=True)
-class Refused:
-    """The first refusal; with `again_at` it waits until then."""
-
-    outcome: Outcome
-    again_at: Micros | None = None
-    winner: str | None = None
-
-
-def place(purpose: str, trigger: str, person: str) -> int:
-    """Where a person stands from 0 to 99."""
-    text = "".join(f"{len(part)}:{part}" for part in (purpose, trigger, person))
-    return int(blake2b(text.encode(), digest_size=8).hexdigest(), 16) % 100
-
-
-def channel_of(trigger: Trigger) -> str:
-    """Where its one message goes."""
-    send = trigger.steps[0].send
-    assert send is not None
-    return send.channel
-
-
-def consents(given: object, opt_in: bool, category: str, channel: str) -> bool:
-    """One no is a no; else one yes is a yes; else the workspace's mode."""
-    if category == "transactional":
-        return True
-    if given is None:
-        return not opt_in
-    if not isinstance(given, dict):
-        return False
-    said = [given[name] for name in (category, channel) if given.get(name) is not None]
-    return all(one is True for one in said) and (bool(said) or not opt_in)
-
-
-@dataclass(kw_only=True)
-class Reference:
-    """One person under a bundle. Clock times of quiet hours have to be full or half hours."""
-
-    bundle: Bundle
-    person: str
-    traits: dict[str, Any] = field(default_factory=dict)
-    made: list[Made] = field(default_factory=list)
-    entries: list[Entry] = field(default_factory=list)
-    waiting: list[Entry] = field(default_factory=list)
-    lines: list[Line] = field(default_factory=list)
-    passed: list[Entry] = field(default_factory=list)
+    # What happens.
 
     def event(
-        self, name: str, event_id: str, key: object, now: Micros, *, late: bool
+        self,
+        name: str,
+        event_id: str,
+        properties: Mapping[str, Any],
+        now: Micros,
+        *,
+        occurred_at: Micros,
+        late: bool,
     ) -> list[Line]:
         """Something happened, for the first time."""
+        before = len(self.lines)
+        self.now = now
+        self.person.done.append(name)
+        self.exits(name, properties)
+        if not late:
+            self.matches(name, properties, occurred_at)
         new = [
-            Entry(trigger=one.id, event_id=event_id, key=key, at=now)
+            Run(trigger=one.id, version=one.version, event_id=event_id, properties=properties,
+                at=now)
             for one in self.bundle.triggers
             if name in one.entry.events and one.status in ("live", "paused") and not late
-        ]
-        return self.moment(now, new)
-
-    def moment(self, now: Micros, new: list[Entry]) -> list[Line]:
-        """Decide what is due and what is new, best first."""
-        before = len(self.lines)
-        due = [one for one in self.waiting if one.due_at <= now]
-        self.waiting = [one for one in self.waiting if one.due_at > now]
-        candidates = list(new)
-        for one in due:
-            trigger = self.trigger(one.trigger)
-            if trigger is None or trigger.status in ("draft", "archived"):
-                self.say(one, Outcome.PAUSED)
-            elif now >= one.expires_at:
-                self.say(one, Outcome.EXPIRED)
-            else:
-                candidates.append(one)
-        candidates.sort(key=self.rank)
-        self.passed = []
-        for one in candidates:
-            self.decide(one, now)
+        ]  # fmt: skip
+        self.moment(now, new)
         return self.lines[before:]
 
-    def rank(self, one: Entry) -> tuple[int, Micros, str, Micros, str]:
+    def exits(self, name: str, properties: Mapping[str, Any]) -> None:
+        """Whoever leaves by this event goes, wherever they stand."""
+        for one in sorted(self.waiting, key=lambda run: run.trigger):
+            trigger = self.definition(one)
+            exit_ = None if trigger is None else trigger.exit
+            if exit_ is None or name not in exit_.events or not self.is_decided(one):
+                continue
+            fits = exit_.where is None or self.holds(exit_.where, properties)
+            if fits and same_key(properties, one.properties, exit_.key):
+                self.say(one, Outcome.EXIT)
+                self.over(one)
+
+    def matches(self, name: str, properties: Mapping[str, Any], occurred_at: Micros) -> None:
+        """Whoever waits for this event has it."""
+        for one in self.waiting:
+            wanted = None if one.stop is None else one.stop.step.wait_for
+            if wanted is None or self.definition(one) is None or not self.is_decided(one):
+                continue
+            in_time = one.since <= occurred_at <= one.since + parse_duration(wanted.within)
+            fits = wanted.where is None or self.holds(wanted.where, properties)
+            same = same_key(properties, one.properties, wanted.key)
+            if name in wanted.events and in_time and fits and same:
+                one.came, one.due_at = True, min(one.due_at, self.now)
+
+    def moment(self, now: Micros, new: list[Run]) -> list[Line]:
+        """Decide what is due and what is new, best first; who is decided goes on."""
+        before = len(self.lines)
+        self.now, self.passed = now, []
+        candidates = [*self.due(), *new]
+        while candidates:
+            in_order = sorted(candidates, key=self.rank)
+            decided = [one for one in in_order if not one.ended and self.decide(one)]
+            candidates = [one for one in decided if not one.ended and self.goes_on(one)]
+        assert self.at_work == []
+        return self.lines[before:]
+
+    def due(self) -> list[Run]:
+        """Whose time has come: they go on, those who come to a send are decided."""
+        candidates = []
+        self.at_work = [
+            one for one in self.waiting if one.due_at <= self.now and self.status(one) != "paused"
+        ]
+        self.waiting = [one for one in self.waiting if one not in self.at_work]
+        for one in list(self.at_work):
+            if not self.is_decided(one):
+                self.say(one, Outcome.PAUSED)
+                self.over(one)
+            elif self.definition(one) is None:
+                self.say(one, Outcome.EXPIRED)
+                self.over(one)
+            elif one.why is None:
+                if self.goes_on(one):
+                    candidates.append(one)
+            elif self.now < one.expires_at:
+                candidates.append(one)
+            else:
+                self.say(one, Outcome.EXPIRED)
+                if not one.begun:
+                    self.over(one)
+                elif self.goes_on(one):
+                    candidates.append(one)
+        return candidates
+
+    def give_up(self, id_: str, now: Micros) -> list[Line]:
+        """A send failed: its place is free, and whoever waits for one looks again."""
+        self.now = now
+        for made in self.made:
+            if made.send_id == id_:
+                made.given_up = True
+        for one in self.waiting:
+            trigger = self.definition(one)
+            if one.why is Outcome.CAP and trigger is not None and self.is_decided(one):
+                free = self.room_at(one, trigger, self.asks(one, trigger).channel)
+                one.due_at = min(one.due_at, one.expires_at, free)
+        return self.moment(now, [])
+
+    # A candidate.
+
+    def rank(self, one: Run) -> tuple[int, Micros, str, Micros, str]:
         """The total order of candidates."""
-        trigger = self.known(one.trigger)
-        deadline = one.expires_at if one.again else one.at + parse_duration(trigger.send_within)
+        trigger = self.known(one)
+        deadline = one.expires_at if one.put_off else self.now + parse_duration(trigger.send_within)
         return (-trigger.priority, deadline, one.trigger, one.at, one.event_id)
 
-    def decide(self, one: Entry, now: Micros) -> None:
-        """One candidate: the first refusal, or a send."""
-        trigger = self.known(one.trigger)
-        refused = self.refusal(one, trigger, now)
-        newly = not one.again
-        if refused is not None and (refused.again_at is None or len(self.waiting) >= WAITING_MAX):
+    def decide(self, one: Run) -> bool:
+        """One candidate: the first refusal, or what it came for; whether it then goes on."""
+        trigger = self.known(one)
+        newly = one not in self.at_work
+        refused = self.refusal(one, trigger)
+        crowded = newly and len(self.waiting) + len(self.at_work) >= RUNS_MAX
+        if refused is None and crowded and is_journey(trigger):
+            refused = Refused(outcome=Outcome.CAP)
+        if refused is not None and (refused.again_at is None or crowded):
             self.say(one, refused.outcome, winner=refused.winner)
-            return
+            if one.begun:
+                return True
+            self.over(one)
+            return False
         if newly:
-            one.expires_at = now + parse_duration(trigger.when_capped.expires_after)
             one.entered_as = self.key(one, trigger)
             one.measured = trigger.reentry.mode != "always"
             self.entries.append(one)
-        if refused is not None:
-            assert refused.again_at is not None
-            one.again, one.why = True, refused.outcome
-            one.due_at = min(refused.again_at, one.expires_at)
-            self.waiting.append(one)
-            self.say(one, refused.outcome, again_at=one.due_at)
+            self.at_work.append(one)
+        if refused is None:
+            self.passes(one, trigger)
         else:
-            self.send(one, trigger, now)
+            self.put_off(one, trigger, refused)
         if newly or refused is None:
             self.displace(one, trigger)
             self.passed.append(one)
+        if refused is None and not is_journey(trigger):
+            self.over(one)
+        return refused is None and is_journey(trigger)
 
-    def refusal(self, one: Entry, trigger: Trigger, now: Micros) -> Refused | None:
-        """All checks in their order."""
-        workspace, channel = self.bundle.workspace, channel_of(trigger)
-        opt_in = workspace.consent == "opt_in"
-        tested = self.person in workspace.test_people
-        one.held_out = False
-        if trigger.status == "paused":
-            return Refused(outcome=Outcome.PAUSED)
-        if not consents(self.traits.get("consent"), opt_in, trigger.category, channel):
-            return Refused(outcome=Outcome.CONSENT)
-        if trigger.audience is not None and self.traits.get("vip") is not True:
-            return Refused(outcome=Outcome.AUDIENCE)
-        if not tested and place("rollout", one.trigger, self.person) >= trigger.rollout:
-            return Refused(outcome=Outcome.ROLLOUT)
-        mine = [other for other in self.entries if other.trigger == one.trigger]
-        key, window = self.key(one, trigger), parse_duration(trigger.dedup.window)
-        latest = [other for other in mine if other.entered_as == key][-1:]
-        if any(other is not one and now < other.at + window for other in latest):
-            return Refused(outcome=Outcome.DEDUP)
-        mine = [other for other in mine if other.measured]
-        if trigger.reentry.mode == "once" and any(other is not one for other in mine[-1:]):
-            return Refused(outcome=Outcome.REENTRY)
-        cooldown = parse_duration(trigger.reentry.cooldown or "1s")
-        if trigger.reentry.mode == "cooldown" and any(
-            other is not one and now < other.at + cooldown for other in mine[-1:]
-        ):
-            return Refused(outcome=Outcome.REENTRY)
-        one.held_out = not tested and place("holdout", one.trigger, self.person) < trigger.holdout
-        return (
-            self.conflict(one, trigger, now)
-            or self.night(trigger, channel, now)
-            or self.full(one, trigger, channel, now)
-        )
+    def put_off(self, one: Run, trigger: Trigger, refused: Refused) -> None:
+        assert refused.again_at is not None
+        if not one.put_off:
+            one.expires_at = self.now + parse_duration(trigger.when_capped.expires_after)
+        one.put_off, one.why = True, refused.outcome
+        self.park(one, min(refused.again_at, one.expires_at))
+        self.say(one, refused.outcome, again_at=one.due_at)
 
-    def conflict(self, one: Entry, trigger: Trigger, now: Micros) -> Refused | None:
-        """Exclusive groups first, then the wait for a better one."""
-        there = [other for other in self.passed if one.held_out or not other.held_out]
-        live = [
-            other
-            for other in self.waiting
-            if (one.held_out or not other.held_out) and self.would_send(other)
-        ]
-        if trigger.group is not None:
-            rivals = [*there, *(o for o in live if self.priority(o) >= trigger.priority)]
-            for other in rivals:
-                same_group = self.known(other.trigger).group == trigger.group
-                if same_group and other.trigger != one.trigger:
-                    return Refused(outcome=Outcome.ARBITRATION, winner=other.trigger)
-        if trigger.arbitration_window is None or one.again:
-            return None
-        for other in there:
-            if self.better(other, one):
-                return Refused(outcome=Outcome.ARBITRATION, winner=other.trigger)
-        again_at = now + parse_duration(trigger.arbitration_window)
-        return Refused(outcome=Outcome.ARBITRATION, again_at=again_at)
-
-    def displace(self, one: Entry, trigger: Trigger) -> None:
+    def displace(self, one: Run, trigger: Trigger) -> None:
         """Who waits for less than `one` goes."""
-        for other in list(self.waiting):
-            if not self.would_send(other) or (one.held_out and not other.held_out):
+        for other in self.live():
+            if one.held_out and not other.held_out:
                 continue
-            theirs = self.known(other.trigger)
+            theirs = self.known(other)
             grouped = trigger.group is not None and theirs.group == trigger.group
             rival = grouped and other.trigger != one.trigger
             awaited = other.why is Outcome.ARBITRATION and self.better(one, other)
             if awaited or (rival and trigger.priority > theirs.priority):
-                self.waiting.remove(other)
                 self.say(other, Outcome.ARBITRATION, winner=one.trigger)
+                self.over(other)
 
-    def night(self, trigger: Trigger, channel: str, now: Micros) -> Refused | None:
-        """Half an hour after the other, until the clock shows no quiet hour."""
-        end = now
-        while trigger.category != "transactional" and self.is_quiet(channel, end):
-            end += HALF_HOUR - end % HALF_HOUR
-        if end == now:
-            return None
-        waits = trigger.in_quiet_hours == "defer"
-        return Refused(outcome=Outcome.QUIET_HOURS, again_at=end if waits else None)
+    # Going on.
 
-    def is_quiet(self, channel: str, moment: Micros) -> bool:
-        """What the person's clock shows, against what is written down."""
-        shown = local(moment, self.zone()).strftime("%H:%M")
-        for one in self.bundle.workspace.quiet_hours:
-            over_midnight = one.start > one.end
-            after, before = shown >= one.start, shown < one.end
-            inside = (after or before) if over_midnight else (after and before)
-            if inside and (not one.channels or channel in one.channels):
-                return True
-        return False
+    def passes(self, one: Run, trigger: Trigger) -> None:
+        """It is sent; of those that do not begin with a send: they are in."""
+        first = trigger.steps[0].send
+        if one.begun or first is not None:
+            self.sends(one, trigger)
+        else:
+            self.say(one, Outcome.ENTERED)
+        if not one.begun and is_journey(trigger):
+            one.begun, one.path = True, walk(trigger.steps, Traveller(self, one))
+            if first is not None:
+                one.stop = next(one.path)
 
-    def full(self, one: Entry, trigger: Trigger, channel: str, now: Micros) -> Refused | None:
-        """Caps over what stands, and for who is held out also over what was kept back."""
-        frees_at = self.room_at(one, trigger, channel, now)
-        if frees_at == now:
-            return None
-        waits = trigger.when_capped.action == "defer"
-        return Refused(outcome=Outcome.CAP, again_at=frees_at if waits else None)
+    def goes_on(self, one: Run) -> bool:
+        """From where it stands to the next stop; whether that is a send to be decided now."""
+        assert one.path is not None
+        if one.stop is not None and one.stop.step.wait_for is not None:
+            self.say(one, Outcome.STEPPED, way="came" if one.came else "timeout")
+        if one.stop is not None and one.stop.step.wait is not None:
+            self.say(one, Outcome.STEPPED)
+        came, one.came, one.put_off, one.why = one.came, False, False, None
+        try:
+            one.stop = next(one.path) if one.stop is None else one.path.send(came)
+        except StopIteration as over:
+            self.ends(one, over.value)
+            return False
+        wait, wait_for = one.stop.step.wait, one.stop.step.wait_for
+        if wait is not None:
+            until = self.now + (parse_duration(wait.for_) if wait.for_ else 0)
+            if wait.until is not None:
+                until = clock_shows(wait.until, until, self.zone())
+            if until == self.now:
+                return self.goes_on(one)
+            self.park(one, until)
+        elif wait_for is not None:
+            one.since = self.now
+            self.park(one, self.now + parse_duration(wait_for.within))
+        return one.stop.step.send is not None
 
-    def room_at(self, one: Entry, trigger: Trigger, channel: str, now: Micros) -> Micros:
-        """The first instant with room under every policy, if nothing else is sent."""
-        wanted = OneSend(
-            at=now, decided=0, trigger=one.trigger, channel=channel, category=trigger.category
-        )
-        sends = [
-            made.send
-            for made in self.made
-            if not made.given_up and (one.held_out or not made.held_out)
-        ]
-        free = now
-        for policy in self.bundle.policies:
-            if not counts(policy, wanted):
-                continue
-            at = now
-            while len(counted(policy, sends, at, self.zone())) >= policy.limit:
-                if policy.window in ("day", "week", "month"):
-                    at = self.next_period(policy.window, at)
-                else:
-                    span = parse_duration(policy.window)
-                    at = min(send.at + span for send in sends if send.at + span > at)
-            free = max(free, at)
-        return free
+    def ends(self, one: Run, end: tuple[int, str] | None) -> None:
+        """At an `end`, or because there is nothing more."""
+        number, result = (0, "done") if end is None else end
+        self.say(one, Outcome.ENDED, way=result, step=number)
+        self.over(one)
 
-    def next_period(self, window: str, now: Micros) -> Micros:
-        """Day after day, until it is another day, week or month."""
-        at = now
-        while period_name(window, at, self.zone()) == period_name(window, now, self.zone()):
-            at = day_bounds(local(at, self.zone()).date(), self.zone())[1]
-        return at
+    def park(self, one: Run, until: Micros) -> None:
+        one.due_at = until
+        self.at_work.remove(one)
+        self.waiting.append(one)
 
-    def send(self, one: Entry, trigger: Trigger, now: Micros) -> None:
-        """It went out, or would have."""
+    def over(self, one: Run) -> None:
+        """It is no run any more, or never was."""
+        one.ended = True
+        self.waiting = [other for other in self.waiting if other is not one]
+        self.at_work = [other for other in self.at_work if other is not one]
+
+    def sends(self, one: Run, trigger: Trigger) -> None:
+        """It goes out, or would have."""
         send = OneSend(
-            at=now,
+            at=self.now,
             decided=len(self.lines),
             trigger=one.trigger,
-            channel=channel_of(trigger),
+            channel=self.asks(one, trigger).channel,
             category=trigger.category,
         )
-        self.made.append(Made(send=send, event_id=one.event_id, held_out=one.held_out))
+        id_ = self.send_id(one, one.step)
+        self.made.append(Made(send=send, send_id=id_, held_out=one.held_out))
         if one.held_out:
             self.say(one, Outcome.WOULD_HAVE_SENT)
-            return
-        tiers, bonus = self.bundle.workspace.value_tiers, 0
+        else:
+            self.commands(one, Outcome.SENT, one.step)
+
+    def commands(self, one: Run, outcome: Outcome, step: int) -> None:
+        """Something is asked of the dispatcher."""
+        trigger, tiers, bonus = self.known(one), self.bundle.workspace.value_tiers, 0
         if tiers is not None:
-            bonus = tiers.bonuses.get(self.traits.get(tiers.trait, ""), 0)
+            bonus = tiers.bonuses.get(self.person.traits.get(tiers.trait, ""), 0)
         priority = min(100, trigger.priority + bonus)
         lane = "high" if priority >= 90 else "normal"
         if trigger.category == "transactional":
             lane = "transactional"
-        line = Line(
-            trigger=one.trigger, event_id=one.event_id, outcome=Outcome.SENT, priority=priority,
-            lane=lane,
-        )  # fmt: skip
-        self.lines.append(line)
+        self.say(one, outcome, step=step, priority=priority, lane=lane)
 
-    def give_up(self, trigger: str, event_id: str, now: Micros) -> list[Line]:
-        """A send failed: its place is free, and whoever waits for one looks again."""
-        for made in self.made:
-            if (made.send.trigger, made.event_id) == (trigger, event_id):
-                made.given_up = True
-        for one in self.waiting:
-            rule = self.trigger(one.trigger)
-            if one.why is Outcome.CAP and rule is not None and rule.status in ("live", "paused"):
-                free = self.room_at(one, rule, channel_of(rule), now)
-                one.due_at = min(one.due_at, one.expires_at, free)
-        return self.moment(now, [])
+    def send_id(self, one: Run, step: int) -> str:
+        run = run_id(WORKSPACE, one.trigger, self.person.id, one.event_id)
+        return send_id(WORKSPACE, one.trigger, self.person.id, run, step)
 
-    def say(
-        self,
-        one: Entry,
-        outcome: Outcome,
-        *,
-        again_at: Micros | None = None,
-        winner: str | None = None,
-    ) -> None:
+    def say(self, one: Run, outcome: Outcome, *, step: int | None = None, **more: Any) -> None:
+        step = one.step if step is None else step
         self.lines.append(
             Line(
                 trigger=one.trigger,
+                version=one.version,
+                step=step,
                 event_id=one.event_id,
                 outcome=outcome,
-                again_at=again_at,
-                winner=winner,
+                **more,
             )
         )
 
-    def trigger(self, id_: str) -> Trigger | None:
-        return next((one for one in self.bundle.triggers if one.id == id_), None)
 
-    def known(self, id_: str) -> Trigger:
-        trigger = self.trigger(id_)
-        assert trigger is not None
-        return trigger
+@dataclass(frozen=True)
+class Traveller:
+    """A run on its way: what the steps between two stops ask of the person and do to them."""
 
-    def key(self, one: Entry, trigger: Trigger) -> object:
-        """Another key's values are other values; without a key each event is its own."""
-        return (trigger.dedup.key, one.key) if trigger.dedup.key else one.event_id
+    reference: Reference
+    run: Run
 
-    def would_send(self, one: Entry) -> bool:
-        trigger = self.trigger(one.trigger)
-        return trigger is not None and trigger.status == "live"
+    def holds(self, condition: Condition) -> bool:
+        """Of the entry's event, and of the person now."""
+        return self.reference.holds(condition, self.run.properties)
 
-    def priority(self, one: Entry) -> int:
-        return self.known(one.trigger).priority
+    def arm(self, number: int, split: Split) -> int:
+        """By a number that stands for person, trigger and step."""
+        weights = [arm.weight for arm in split.arms]
+        person = self.reference.person.id
+        place = draw("split", self.run.trigger, person, str(number)) % sum(weights)
+        return next(n for n in range(len(weights)) if place < sum(weights[: n + 1]))
 
-    def better(self, other: Entry, one: Entry) -> bool:
-        """Higher priority, same category."""
-        same = self.known(other.trigger).category == self.known(one.trigger).category
-        return same and self.priority(other) > self.priority(one)
+    def came_by(self, number: int, way: object) -> None:
+        """Told."""
+        self.reference.say(self.run, Outcome.STEPPED, step=number, way=way)
 
-    def zone(self) -> str:
-        """The person's, or the workspace's."""
-        zone: Mapping[str, str] = self.traits
-        return zone.get("timezone", self.bundle.workspace.time_zone)
+    def tag(self, number: int, tag: SetTag) -> None:
+        """A trait, unless the person is held out."""
+        traits = self.reference.person.traits
+        if not self.run.held_out and tag.remove is not None:
+            traits.pop(tag.remove, None)
+        elif not self.run.held_out and tag.set is not None:
+            traits[tag.set] = tag.value
+        self.reference.say(self.run, Outcome.STEPPED, step=number)
+
+    def ask(self, number: int, wish: Offer | Handoff) -> None:
+        """Asked for, unless the person is held out."""
+        outcome = Outcome.OFFERED if isinstance(wish, Offer) else Outcome.HANDED_OFF
+        if self.run.held_out:
+            self.reference.say(self.run, Outcome.WOULD_HAVE_SENT, step=number)
+        else:
+            self.reference.commands(self.run, outcome, number)

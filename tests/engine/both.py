@@ -1,0 +1,164 @@
+"""One log played to the engine and to the reference, which have to decide alike."""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from services.contracts.decision import Decision
+from services.contracts.definitions import Bundle
+from services.contracts.time import DAY, HOUR, Micros
+from tests.engine.build import PERSON, Log, at
+from tests.engine.reference import Reference
+from tests.engine.reference_values import Line, Person
+
+ZONES = [
+    "UTC", "Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "America/Santiago",
+    "Africa/Cairo",
+]  # fmt: skip
+STARTS = [
+    at("2026-03-28T16:00:00"),
+    at("2026-10-24T16:00:00"),
+    at("2026-04-04T10:00:00"),
+    at("2026-09-05T20:00:00"),
+]
+"""Before changes of clocks in some of the zones."""
+ENTRY_WINDOWS = 5 * HOUR
+"""The windows of dedup and re-entry that the tests draw."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Act:
+    """One thing in a person's log, `after` the one before it.
+
+    With an `edge` it comes so far from an instant at which something is due, or the last entry's
+    windows end. Its own time is `ago`. Without `ticks` nothing happened before it, though
+    something may have been due.
+    """
+
+    kind: str
+    after: Micros
+    edge: int | None
+    name: str
+    properties: Mapping[str, Any]
+    ago: Micros
+    which: int
+    ticks: bool
+
+
+@dataclass(kw_only=True)
+class Both:
+    """The same log for the engine and the reference; after each record they agree."""
+
+    log: Log
+    slow: Reference
+    traits: list[dict[str, Any]]
+    seen: int = 0
+    played: int = 0
+    told: int = 0
+    judged: set[str] = field(default_factory=set)
+
+    def compare(self, expected: list[Line]) -> None:
+        """Decisions, commands, and what waits for when."""
+        decisions = self.log.out.decisions[self.seen :]
+        self.seen = len(self.log.out.decisions)
+        assert [self._line(one) for one in decisions] == expected
+        assert all(one.now == self.log.now for one in decisions)
+        ids = [one.send_id for one in self.log.out.decisions if one.send_id is not None]
+        assert ids == [one.send_id for one in self.log.out.commands]
+        assert max(Counter(ids).values(), default=1) == 1
+        sending = self.log.state.sending
+        waiting = [] if sending is None else sending.runs
+        assert [(one.trigger, one.event_id, one.step, one.due_at) for one in waiting] == [
+            (one.trigger, one.event_id, one.step, one.due_at) for one in self.slow.waiting
+        ]
+
+    def _line(self, one: Decision) -> Line:
+        command = next((c for c in self.log.out.commands if c.send_id == one.send_id), None)
+        return Line(
+            trigger=one.trigger,
+            version=one.trigger_version,
+            step=one.step,
+            event_id=one.event_id,
+            outcome=one.outcome,
+            again_at=one.details.get("deferred_until"),
+            winner=one.details.get("winner"),
+            priority=None if command is None else command.priority,
+            lane=None if command is None else command.lane,
+        )
+
+    def wake(self, now: Micros) -> None:
+        """Time came to `now`."""
+        self.log.wake(now)
+        self.compare(self.slow.moment(now, []))
+
+    def event(self, act: Act, now: Micros) -> None:
+        """Something new happened."""
+        self.played += 1
+        id_, own = f"e{self.played}", now - act.ago
+        self.log.event(act.name, act.properties, now=now, occurred_at=own, id_=id_)
+        late = act.ago > DAY
+        self.compare(
+            self.slow.event(act.name, id_, act.properties, now, occurred_at=own, late=late)
+        )
+
+    def verdict(self, act: Act, now: Micros) -> None:
+        """A delivery comes back; the first one on a send stands."""
+        command = self.log.out.commands[-1 - act.which % len(self.log.out.commands)]
+        first = command.send_id not in self.judged
+        self.judged.add(command.send_id)
+        failed = act.kind == "failed"
+        self.log.delivery(command.send_id, "failed" if failed else "accepted", now=now)
+        if failed and first:
+            self.compare(self.slow.give_up(command.send_id, now))
+        else:
+            self.compare(self.slow.moment(now, []))
+
+    def identify(self, act: Act, now: Micros) -> None:
+        """The person says something of themselves, or takes it back."""
+        given = self.traits[act.which % len(self.traits)]
+        known = self.slow.person.traits
+        known.update(given)
+        for name in [name for name in given if given[name] is None]:
+            del known[name]
+        self.told += 1
+        self.log.identify(given, now=now, id_=f"i{self.told}")
+        self.compare(self.slow.moment(now, []))
+
+    def play(self, act: Act, revisions: list[Bundle]) -> None:
+        """One thing."""
+        now = self.log.now + act.after
+        anchors = [one.due_at for one in self.slow.waiting]
+        anchors += [one.at + ENTRY_WINDOWS for one in self.slow.entries[-1:]]
+        if act.edge is not None and anchors:
+            now = max(self.log.now, anchors[act.which % len(anchors)] + act.edge)
+        while act.ticks and (due := self.log.state.wake_at) is not None and due <= now:
+            self.wake(due)
+        if act.kind == "event":
+            self.event(act, now)
+        elif act.kind == "duplicate" and self.played:
+            self.log.event(act.name, now=now, id_=f"e{self.played}")
+            self.compare(self.slow.moment(now, []))
+        elif act.kind == "traits":
+            self.identify(act, now)
+        elif act.kind in ("accepted", "failed") and self.log.out.commands:
+            self.verdict(act, now)
+        elif act.kind == "publish":
+            definitions = revisions[act.which % len(revisions)]
+            self.log.publish(definitions)
+            self.slow.bundle = definitions
+            self.wake(now)
+        else:
+            self.wake(now)
+
+    def rest(self) -> None:
+        """Left alone, everything that waits comes to its end, but what is held."""
+        while (due := self.log.state.wake_at) is not None:
+            self.wake(due)
+        assert [one for one in self.slow.waiting if self.slow.status(one) != "paused"] == []
+
+
+def both_of(log: Log, definitions: Bundle, traits: list[dict[str, Any]]) -> Both:
+    """A new person, in a fresh log under these definitions."""
+    slow = Reference(bundle=definitions, person=Person(id=PERSON))
+    return Both(log=log, slow=slow, traits=traits)

@@ -14,8 +14,8 @@ from pydantic import (
 )
 
 from services.dispatcher.channels.mail import Tls
-from services.dispatcher.channels.webhook import secret_bytes
 from services.dispatcher.policy import WhenUnknown
+from services.dispatcher.signing import secret_keys
 from services.runtime.settings import DatabaseSettings, KafkaSettings, TokenSettings
 
 LEASES_PER_TIMEOUT: Final = 2
@@ -26,7 +26,10 @@ EndpointName = Annotated[str, StringConstraints(pattern="^[a-z][a-z0-9_]{0,63}$"
 
 
 class WebhookEndpoint(BaseModel):
-    """Where one webhook goes. Exactly one of `secret` and `secret_file` is given."""
+    """Where one webhook goes. Exactly one of `secret` and `secret_file` is given.
+
+    While a secret is being replaced, both stand there with a blank between.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -41,20 +44,20 @@ class WebhookEndpoint(BaseModel):
         if self.url.username or self.url.password:
             raise ValueError("no credentials in the address: requests are signed")
         if self.secret is not None:
-            secret_bytes(self.secret.get_secret_value())
+            secret_keys(self.secret.get_secret_value())
         return self
 
-    def key(self) -> bytes:
-        """The signing key.
+    def keys(self) -> tuple[bytes, ...]:
+        """The signing keys.
 
         Raises:
             OSError: the file cannot be read.
             ValueError: what it holds is no secret.
         """
         if self.secret is not None:
-            return secret_bytes(self.secret.get_secret_value())
+            return secret_keys(self.secret.get_secret_value())
         assert self.secret_file is not None
-        return secret_bytes(self.secret_file.read_text().strip())
+        return secret_keys(self.secret_file.read_text())
 
 
 class DispatcherSettings(KafkaSettings, DatabaseSettings, TokenSettings):

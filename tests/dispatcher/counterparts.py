@@ -94,6 +94,11 @@ class HttpEnd:
     def received(self) -> list[str]:
         return self._accepted
 
+    @property
+    def connections_opened(self) -> int:
+        """How many there have been."""
+        return len(self._connections)
+
     async def close(self) -> None:
         """End all connections; none is cancelled, which asyncio would report as an error."""
         self._closing.set()
@@ -127,7 +132,7 @@ class HttpEnd:
             await self._closing.wait()
             return
         if status.startswith("2"):
-            self._accepted.append(headers["webhook-id"])
+            self._accepted.append(headers.get("webhook-id", ""))
         extra = "".join(f"{name}: {value}\r\n" for name, value in self.headers.items())
         size = len(self.body) if self.claimed_length is None else self.claimed_length
         length = f"content-length: {size}\r\n" if status[:3] != "204" else ""
@@ -136,14 +141,16 @@ class HttpEnd:
 
 
 @asynccontextmanager
-async def http_end(**changes: Any) -> AsyncIterator[HttpEnd]:
+async def http_end(
+    server_tls: ssl.SSLContext | None = None, **changes: Any
+) -> AsyncIterator[HttpEnd]:
     """A webhook channel and its server; `changes` go to the channel."""
     end = HttpEnd()
-    server = await asyncio.start_server(end.handle, "127.0.0.1", 0)
+    server = await asyncio.start_server(end.handle, "127.0.0.1", 0, ssl=server_tls)
     end.url = f"http://localhost:{server.sockets[0].getsockname()[1]}/hooks?shop=1"
     values: dict[str, Any] = {
         "url": end.url,
-        "key": KEY,
+        "keys": (KEY,),
         "timeout_seconds": TIMEOUT_SECONDS,
         "private_allowed": True,
         "connections_max": 20,

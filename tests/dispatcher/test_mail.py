@@ -2,18 +2,12 @@
 
 import asyncio
 import ssl
-from datetime import UTC, datetime, timedelta
 from email import message_from_bytes
 from email.message import EmailMessage
 from email.policy import default
-from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -21,6 +15,7 @@ from services.dispatcher.channels.mail import MailChannel, compose
 from services.dispatcher.channels.port import Accepted, Delayed, Refused
 from tests.dispatcher.counterparts import mail_end
 from tests.dispatcher.support import a_message, a_send_id
+from tests.dispatcher.tls import client_context, server_context, write_certificate
 
 SENDER = "Shop <shop@example.com>"
 DOMAIN = "shop.example.com"
@@ -119,39 +114,13 @@ async def test_a_server_without_tls_gets_nothing_where_tls_is_asked_for() -> Non
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A certificate for 127.0.0.1 with its key, trusted by nobody."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "mx.example.com")])
-    now = datetime.now(UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(now - timedelta(hours=1))
-        .not_valid_after(now + timedelta(hours=1))
-        .add_extension(
-            x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False
-        )
-        .sign(key, hashes.SHA256())
-    )
-    path = tmp_path_factory.mktemp("tls") / "both.pem"
-    path.write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
-        + certificate.public_bytes(serialization.Encoding.PEM)
-    )
-    return path
+    return write_certificate(tmp_path_factory.mktemp("tls") / "both.pem")
 
 
 @pytest.mark.parametrize("trusted", [True, False])
 async def test_starttls_talks_to_trusted_servers_alone(certificate: Path, trusted: bool) -> None:
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.load_cert_chain(certificate)
-    ours = ssl.create_default_context(cafile=str(certificate) if trusted else None)
+    context = server_context(certificate)
+    ours = client_context(certificate) if trusted else ssl.create_default_context()
     async with mail_end(
         tls="starttls", tls_context=ours, server_tls=context, timeout_seconds=5.0
     ) as end:

@@ -50,12 +50,12 @@ def build_channels(settings: DispatcherSettings) -> Mapping[str, Served]:
 def _webhook(settings: DispatcherSettings, name: str) -> WebhookChannel:
     endpoint = settings.dispatcher_webhooks[name]
     try:
-        key = endpoint.key()
+        keys = endpoint.keys()
     except (OSError, ValueError) as error:
         raise SystemExit(f"cuestream: secret of webhook {name}: {error}") from error
     return WebhookChannel(
         url=str(endpoint.url),
-        key=key,
+        keys=keys,
         timeout_seconds=settings.dispatcher_webhook_timeout_seconds,
         private_allowed=settings.dispatcher_webhook_private,
         connections_max=settings.dispatcher_webhook_concurrency,

@@ -1,6 +1,6 @@
 """The channel port: what an adapter to a provider has to be."""
 
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import msgspec
 
@@ -10,7 +10,9 @@ from services.contracts.time import Micros
 class Message(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One rendered send. `send_id` is a canonical UUID, safe in headers and file names.
 
-    `to`, `subject`, `body` and `variables` are personal data: no channel may log them.
+    `to`, `subject`, `body`, `html` and `variables` are personal data: no channel may log
+    them. `kind` and `request` are those of the command; `html` is the body once more for
+    channels that show HTML, empty where there is none.
     """
 
     send_id: str
@@ -24,8 +26,12 @@ class Message(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     to: str | None
     subject: str
     body: str
+    html: str = ""
+    kind: Literal["send", "offer", "handoff"] = "send"
+    request: dict[str, Any] = {}
     variables: dict[str, Any]
     decided_at: Micros
+    expires_at: Micros | None = None
 
 
 class Accepted(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -35,9 +41,14 @@ class Accepted(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class Refused(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """No effect, and none will come of trying again (a wrong address, a refused body)."""
+    """No effect, and none will come of trying again (a wrong address, a refused body).
+
+    `about_address`: it is the address that is wrong (no such mailbox, number or device), not
+    the message. Addresses refused again and again are spared further attempts.
+    """
 
     reason: str
+    about_address: bool = False
 
 
 class Delayed(msgspec.Struct, frozen=True, kw_only=True, gc=False):

@@ -16,7 +16,7 @@ from services.contracts.definitions import (
     Workspace,
 )
 from services.contracts.entries import Entry
-from services.contracts.steps import CHANNELS, Send
+from services.contracts.steps import CHANNELS
 from services.contracts.time import DAY, SECOND, parse_duration
 from services.triggers.engine.check_calendar import check_calendar_entry, never_crossed
 from services.triggers.engine.check_conditions import Problems, check_condition
@@ -25,6 +25,7 @@ from services.triggers.engine.check_sending import (
     quiet_hours_problems,
     value_tiers_problems,
 )
+from services.triggers.engine.check_steps import all_steps, check_steps, step_conditions
 from services.triggers.engine.check_waiting import (
     check_duration,
     check_events,
@@ -186,7 +187,7 @@ def _check_trigger(
     trigger: Trigger, place: str, tag_kinds: dict[str, str], problems: Problems
 ) -> None:
     before = len(problems)
-    for name, condition in conditions_of(trigger):
+    for name, condition in (*conditions_of(trigger), *step_conditions(trigger)):
         check_condition(condition, f"{place}.{name}", problems, tag_kinds=tag_kinds)
     if len(problems) > before or not _shape_fits(trigger, place, problems):
         return
@@ -216,9 +217,7 @@ def _check_trigger(
         check_duration(reentry.cooldown, f"{place}.reentry.cooldown", problems)
     if reentry.mode == "once_per_key" and not trigger.dedup.key:
         problems.append((f"{place}.dedup.key", "mode once_per_key needs a key"))
-    for number, step in enumerate(trigger.steps):
-        if step.send is not None:
-            problems += _send_problems(step.send, f"{place}.steps[{number}].send")
+    check_steps(trigger, place, problems)
 
 
 _ENTRY_KINDS: Final = (
@@ -235,17 +234,6 @@ def _check_entry(entry: Entry, place: str, problems: Problems) -> None:
     elif entry.where is not None and not entry.events:
         problems.append((f"{place}.where", "belongs to `events`"))
     check_events(entry.events, f"{place}.events", problems)
-
-
-def _send_problems(send: Send, place: str) -> Iterator[tuple[str, str]]:
-    if send.channel == "webhook" and send.endpoint is None:
-        yield f"{place}.endpoint", "a webhook needs the name of an endpoint"
-    if send.channel != "webhook" and send.endpoint is not None:
-        yield f"{place}.endpoint", f"channel {send.channel} has no endpoints"
-    if send.channel == "mail":
-        for name in ("subject", "body"):
-            if not getattr(send.content, name).strip():
-                yield f"{place}.content.{name}", f"a mail needs a {name}"
 
 
 def _check_policy(
@@ -274,6 +262,8 @@ def _scope_problem(scope: Scope, triggers: Sequence[Trigger]) -> str | None:
             return f"unknown trigger {scope.value!r}"
         if named.category == "transactional":
             return "a transactional trigger is exempt: only its category can be capped"
+        if all(step.send is None for _, step in all_steps(named.steps)):
+            return "without effect: it sends nothing, and no cap counts offers and tasks"
         return None
     known = CHANNELS if scope.kind == "channel" else _CATEGORIES
     if scope.value not in known:

@@ -11,7 +11,7 @@ from services.contracts.event import RESERVED_NAMES
 from services.contracts.time import parse_duration
 from services.triggers.engine.check_conditions import Problems
 
-_WITHOUT_EVENT: Final = ("inactivity", "date", "schedule")
+WITHOUT_EVENT: Final = ("inactivity", "date", "schedule")
 """Entries that no event stands for: there is nothing for a key to go by."""
 
 
@@ -73,14 +73,14 @@ def _check_sequence(entry: InSequence, place: str, problems: Problems) -> None:
     for number, part in enumerate(entry.parts):
         check_events(part.events, f"{place}.parts[{number}].events", problems)
     check_duration(entry.within, f"{place}.within", problems)
-    _check_key(entry.key, f"{place}.key", problems)
+    check_key(entry.key, f"{place}.key", problems)
 
 
 def _check_absence(entry: Absence, place: str, problems: Problems) -> None:
     check_events(entry.after.events, f"{place}.after.events", problems)
     check_events(entry.without.events, f"{place}.without.events", problems)
     check_duration(entry.within, f"{place}.within", problems)
-    _check_key(entry.key, f"{place}.key", problems)
+    check_key(entry.key, f"{place}.key", problems)
     if entry.after.where is None or entry.after.where == entry.without.where:
         for number, name in enumerate(entry.without.events):
             if name in entry.after.events:
@@ -90,9 +90,9 @@ def _check_absence(entry: Absence, place: str, problems: Problems) -> None:
 
 def _check_exit(trigger: Trigger, way_out: Exit, place: str, problems: Problems) -> None:
     check_events(way_out.events, f"{place}.events", problems)
-    _check_key(way_out.key, f"{place}.key", problems)
+    check_key(way_out.key, f"{place}.key", problems)
     entry = trigger.entry
-    kind = next((name for name in _WITHOUT_EVENT if getattr(entry, name) is not None), None)
+    kind = next((name for name in WITHOUT_EVENT if getattr(entry, name) is not None), None)
     if way_out.key and kind is not None:
         reason = f"nothing would bear it: no event stands for an entry by {kind}"
         problems.append((f"{place}.key", reason))
@@ -107,7 +107,8 @@ def _check_exit(trigger: Trigger, way_out: Exit, place: str, problems: Problems)
             return
 
 
-def _check_key(key: Sequence[str], place: str, problems: Problems) -> None:
+def check_key(key: Sequence[str], place: str, problems: Problems) -> None:
+    """Paths of a key, each of them once."""
     for number, path in enumerate(key):
         if path in key[:number]:
             problems.append((f"{place}[{number}]", f"{path!r} is there already"))

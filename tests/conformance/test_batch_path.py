@@ -11,12 +11,12 @@ from typing import Any
 
 from aiokafka import AIOKafkaProducer
 
-from services.cli.topics import committed
+from services.cli.topics import committed, read_topic
 from services.contracts.topics import EVENTS, Topic
 from services.runtime.batch.app import BatchApp, BatchOptions, build_app, changelog_of, running
 from services.runtime.batch.consumer import BatchMessage
 from services.runtime.batch.states import States
-from services.runtime.batch.writer import VALUE_BYTES_MAX, BatchWriter
+from services.runtime.batch.writer import VALUE_BYTES_MAX, BatchWriter, Headed
 from services.runtime.kafka import create_topics, make_producer, topic_name
 from services.runtime.settings import KafkaSettings
 
@@ -315,3 +315,24 @@ async def test_a_write_of_many_records_spans_requests_and_names_the_last_offset(
         first = await writer.write(name, 0, [(b"k", b"x" * 100_000)] * 25)
         second = await writer.write(name, 0, [(None, b"x" * VALUE_BYTES_MAX)], (("h", b"v"),))
     assert (first, second) == (24, 25)
+
+
+async def test_records_written_in_turn_keep_their_order_and_their_own_headers(
+    kafka_settings: KafkaSettings,
+) -> None:
+    topic = Topic(name="turns", keyed_by="nothing", partitions=1)
+    records: list[Headed] = [
+        (b"%d" % number, b"x" * 100_000, (("kind", b"%d" % (number % 3)),)) for number in range(25)
+    ]
+    async with producing(kafka_settings) as producer:
+        await create_topics(kafka_settings, [topic])
+        writer, name = BatchWriter(producer), topic_name(kafka_settings, topic)
+        # Another one's records for the same partition may stand between.
+        others = writer.write(name, 0, [(b"other", b"x" * 100_000)] * 25)
+        await asyncio.gather(writer.write_in_turn(name, 0, records), others)
+    found = [
+        (record.key, record.value, tuple(record.headers))
+        async for record in read_topic(kafka_settings, topic, timeout_seconds=30)
+        if record.key != b"other"
+    ]
+    assert found == records

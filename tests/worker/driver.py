@@ -6,9 +6,10 @@ from typing import Any
 
 import msgspec
 
-from services.contracts.codec import encode_json, encode_pack
+from services.contracts.codec import encode_hop, encode_json, encode_pack
 from services.contracts.command import SendCommand
-from services.contracts.control import Marker, Tick
+from services.contracts.control import Answer as Handed
+from services.contracts.control import Ask, Forward, Marker, Tick
 from services.contracts.deadletter import DeadLetter
 from services.contracts.delivery import Delivery
 from services.contracts.event import Event
@@ -21,10 +22,12 @@ from services.contracts.topics import (
     KIND_TICK,
 )
 from services.runtime.batch.states import PartitionStates
+from services.runtime.batch.writer import Headers
 from services.runtime.kafka import partition_of
 from services.triggers.worker.engine_port import Engine, state_decoder
 from services.triggers.worker.fold import PartitionFold
 from services.triggers.worker.reading import META_KEY
+from services.triggers.worker.single import kind_of_hop
 from services.triggers.worker.values import Answer, Flush, InForce, NeedRules, Pause
 from tests.worker.standin import StandInRules, StandInState, decode_state, stand_in
 
@@ -78,14 +81,20 @@ class Log:
         return row
 
     def event(
-        self, person: str, name: str = "note", *, key: str | None = None, wait: int = 0
+        self,
+        person: str,
+        name: str = "note",
+        *,
+        key: str | None = None,
+        wait: int = 0,
+        of: str | None = None,
     ) -> Row:
         message = {
             "type": "track",
             "userId": person,
             "event": name,
             "messageId": f"m{len(self.rows)}",
-            "properties": {"in": wait},
+            "properties": {"in": wait, "of": of},
         }
         return self.raw(msgspec.json.encode(message), (key or person).encode())
 
@@ -127,6 +136,9 @@ class Log:
         )
         return self.raw(encode_json(value), person.encode(), KIND_DELIVERY)
 
+    def hop(self, hop: Ask | Handed | Forward) -> Row:
+        return self.raw(encode_hop(hop), hop.person.encode(), kind_of_hop(hop))
+
     @property
     def now(self) -> int:
         """When the next record will be stamped, in microseconds."""
@@ -141,8 +153,16 @@ class Partition:
     """A partition's durable side: what was written, and the states a restart would find."""
 
     def __init__(
-        self, engine: Engine | None = None, *, replay: bool = False, everyone: bool = False
+        self,
+        engine: Engine | None = None,
+        *,
+        replay: bool = False,
+        everyone: bool = False,
+        number: int = PARTITION,
     ) -> None:
+        self.number = number
+        # Whoever else's logs are written to: (partition, key, value, headers), in order.
+        self.hops: list[tuple[int, bytes | None, bytes, Headers]] = []
         # Whether every revision brings something new that concerns everyone.
         self.everyone = everyone
         self.engine = engine or stand_in()
@@ -165,7 +185,7 @@ class Partition:
             states,
             self.engine,
             topic="events",
-            partition=PARTITION,
+            partition=self.number,
             partitions=PARTITIONS,
             replay=self.replay,
             live_max=10_000,
@@ -174,7 +194,8 @@ class Partition:
     def take(self, rows: Sequence[Row], crash_after: int | None = None) -> None:
         """Fold a batch; `crash_after` writes the process dies (0: before any of them).
 
-        A flush is two writes, outputs and states, as in the real thing.
+        A flush is two writes, outputs and states, as in the real thing, and one more for
+        each hop.
         """
         writes = 0
 
@@ -189,6 +210,10 @@ class Partition:
         while True:
             if isinstance(step, Flush):
                 written()
+                for target, hops in step.hops.items():
+                    for hop in hops:
+                        self.hops.append((target, *hop))
+                        written()
                 self.flushes.append(step)
                 written()
                 self.stored.update(

@@ -27,10 +27,14 @@ class NotBetween(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Content(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What to say: Liquid templates rendered by the dispatcher with the command's variables."""
+    """What to say: Liquid templates rendered by the dispatcher with the command's variables.
+
+    `html` is a mail's body once more as HTML; values put into it are escaped.
+    """
 
     subject: str = ""
     body: str = ""
+    html: str = ""
 
 
 class SendCommand(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -27,7 +27,7 @@ STEPS_EASY: Final = 5
 """With more than these a journey is hard to follow: a lint says so."""
 STEPS_DEPTH_MAX: Final = 5
 
-Channel = Literal["log", "mail", "webhook"]
+Channel = Literal["log", "mail", "webhook", "sms", "push", "wecom", "inbox"]
 CHANNELS: Final[tuple[Channel, ...]] = get_args(Channel)
 
 Inner = Annotated[tuple["Step", ...], Meta(max_length=STEPS_MAX)]
@@ -38,8 +38,9 @@ class Send(
 ):
     """Ask the dispatcher for one message.
 
-    `to_trait` names the trait with the address (mail: `email`). `endpoint` names a webhook
-    endpoint of the dispatcher's settings: addresses and secrets never stand in definitions.
+    `to_trait` names the trait with the address (mail: `email`, sms: `phone`, push:
+    `push_token`, wecom: `wecom_id`). `endpoint` names an endpoint of the dispatcher's settings
+    (webhook, wecom): addresses and secrets never stand in definitions.
     `when_unknown`: where the provider falls silent and would not notice a repeat, better not
     at all (`at_most_once`) or better twice (`at_least_once`); left out: the dispatcher's setting.
     """

@@ -13,6 +13,7 @@ from services.contracts.event import PERSON_CHARS_MAX
 from services.contracts.time import Micros
 from services.dispatcher.channels.port import Message
 from services.dispatcher.ledger import NewSend
+from services.dispatcher.links import Links
 from services.dispatcher.policy import RANKS, queue_of
 from services.dispatcher.templates import render
 
@@ -77,12 +78,15 @@ def read_command(
     )
 
 
-def compose(command: SendCommand) -> Message:
-    """Render the command's templates.
+def compose(command: SendCommand, links: Links | None = None) -> Message:
+    """Render the command's templates; with `links` they may use `unsubscribe_url`.
 
     Raises:
         Malformed: `template_error`.
     """
+    content, variables = command.content, command.variables
+    if links is not None and "unsubscribe_url" in content.subject + content.body + content.html:
+        variables = {**variables, "unsubscribe_url": links.unsubscribe(command)}
     return Message(
         send_id=command.send_id,
         workspace=command.workspace,
@@ -92,11 +96,16 @@ def compose(command: SendCommand) -> Message:
         run_id=command.run_id,
         step=command.step,
         category=command.category,
+        channel=command.channel,
         to=command.to,
-        subject=render(command.content.subject, command.variables),
-        body=render(command.content.body, command.variables),
+        subject=render(content.subject, variables),
+        body=render(content.body, variables),
+        html=render(content.html, variables, html=True),
+        kind=command.kind,
+        request=command.request,
         variables=command.variables,
         decided_at=command.decided_at,
+        expires_at=command.expires_at,
     )
 
 

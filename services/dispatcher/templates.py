@@ -32,16 +32,17 @@ class _Sandbox(Environment):
 
 
 # A missing value may be asked for (`{% if name %}`, `default`) but not printed.
-_environment: Final = _Sandbox(undefined=FalsyStrictUndefined)
+_text: Final = _Sandbox(undefined=FalsyStrictUndefined)
+_html: Final = _Sandbox(undefined=FalsyStrictUndefined, autoescape=True)
 
 
 @lru_cache(maxsize=TEMPLATES_CACHED_MAX)
-def _parsed(source: str) -> BoundTemplate:
-    return _environment.from_string(source)
+def _parsed(source: str, html: bool) -> BoundTemplate:
+    return (_html if html else _text).from_string(source)
 
 
-def render(source: str, variables: Mapping[str, Any]) -> str:
-    """Fill a template in.
+def render(source: str, variables: Mapping[str, Any], *, html: bool = False) -> str:
+    """Fill a template in; with `html` the values are escaped, what a person is called included.
 
     Raises:
         Malformed: `template_error`, the template cannot be parsed or misses a value. The
@@ -50,7 +51,7 @@ def render(source: str, variables: Mapping[str, Any]) -> str:
     if "{" not in source:
         return source
     try:
-        return _parsed(source).render(variables)
+        return _parsed(source, html).render(variables)
     except _DATA_ERRORS as error:
         raise Malformed("template_error", _explain(error)) from error
 

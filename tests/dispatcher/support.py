@@ -68,6 +68,7 @@ def a_message(number: int = 0, **changes: Any) -> Message:
         "run_id": a_send_id(number + 1_000_000),
         "step": 0,
         "category": "marketing",
+        "channel": "log",
         "to": "ann@example.com",
         "subject": "Hi Ann",
         "body": "Number 0",

@@ -23,6 +23,7 @@ class Message(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     run_id: str
     step: int
     category: str
+    channel: str
     to: str | None
     subject: str
     body: str

@@ -32,7 +32,12 @@ from services.triggers.engine.watch import WatchSensor, tag_change, threshold
 from services.triggers.engine.windows import Calendar, Window, calendar_of, window_of
 
 DECIDED_STATUSES = frozenset({"live", "paused"})
-DEFAULT_ADDRESS_TRAITS = {"mail": "email"}
+DEFAULT_ADDRESS_TRAITS = {
+    "mail": "email",
+    "sms": "phone",
+    "push": "push_token",
+    "wecom": "wecom_id",
+}
 
 
 class Rule(msgspec.Struct, frozen=True, kw_only=True, eq=False):

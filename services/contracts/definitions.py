@@ -228,16 +228,22 @@ class Bundle(msgspec.Struct, frozen=True, kw_only=True):
     pinned: tuple[Trigger, ...] = ()
 
 
+VERSIONS_KEPT_MAX: Final = 50
+"""Versions of a trigger that people may still be under way in, the one in force among them."""
+
+
 class DefinitionRecord(msgspec.Struct, frozen=True, kw_only=True):
     """One record of the `definitions` topic, keyed `kind/id`.
 
     `definition` is the definition as JSON values, None once it is removed. The last record
     of each revision has kind `revision` and id `head`: all before it belongs to revisions up
-    to it.
+    to it. A trigger stands there twice: as kind `trigger`, where the next version replaces
+    it, and as kind `version` with the id `<id>@<version>`, where it stays as long as anybody
+    may be under way in it. A `version` without definition has no value on the topic.
     """
 
     v: int = 1
-    kind: Literal["trigger", "tag", "policy", "workspace", "revision"]
+    kind: Literal["trigger", "tag", "policy", "workspace", "version", "revision"]
     id: str
     version: int
     revision: int

@@ -62,6 +62,21 @@ async def test_records_stand_in_order_with_their_keys(
     ]
 
 
+async def test_a_version_let_go_of_has_no_value_and_a_removed_definition_says_so(
+    announcer: KafkaAnnouncer, kafka_settings: KafkaSettings
+) -> None:
+    kept = DefinitionRecord(kind="version", id="t@2", version=2, revision=2, definition={"id": "t"})
+    gone = DefinitionRecord(kind="version", id="t@1", version=1, revision=2)
+    removed = DefinitionRecord(kind="tag", id="t", version=1, revision=2)
+    await announcer.write_definitions([kept, gone, removed, head_record(2)])
+    found = await read(kafka_settings, DEFINITIONS, 0, 4)
+    assert [(one.key, one.value is None) for one in found[:3]] == [
+        (b"version/t@2", False),
+        (b"version/t@1", True),
+        (b"tag/t", False),
+    ]
+
+
 async def test_the_head_is_the_newest_revision_whatever_was_repeated(
     announcer: KafkaAnnouncer,
 ) -> None:

@@ -16,6 +16,7 @@ from services.triggers.definitions.memory import (
 )
 from services.triggers.definitions.relay import Relay
 from services.triggers.definitions.service import Definitions
+from services.triggers.worker.definitions import DefinitionHistory
 from tests.definitions.support import START, make_definitions, policy, tag, trigger, until
 
 
@@ -87,10 +88,11 @@ async def test_records_come_before_the_head_and_the_head_before_the_marker(rig: 
     async with rig.running():
         await rig.settled()
     assert heads(rig.announcer.written) == ONCE
-    second = rig.announcer.written[4:8]
+    second = rig.announcer.written[4:9]
     assert [one.id if isinstance(one, DefinitionRecord) else one for one in second] == [
         "orders",
         "cart_left",
+        "cart_left@1",
         "head",
         Marker(revision=2, at=START),
     ]
@@ -177,6 +179,7 @@ async def test_a_log_that_lost_everything_is_told_again_at_the_next_start(rig: R
         ("policy", "weekly"),
         ("tag", "orders"),
         ("trigger", "cart_left"),
+        ("version", "cart_left@1"),
         ("revision", "head"),
     }
 
@@ -190,6 +193,29 @@ async def test_a_log_that_lost_everything_is_told_what_stood_before_what_is_new(
         await rig.settled()
     # Revision 4 alone would be a workspace of one trigger without caps.
     assert heads(fresh.written) == [("head", 3), ("marker", 3), ("head", 4), ("marker", 4)]
+
+
+async def test_a_log_that_lost_everything_is_told_every_version_that_counts(rig: Rig) -> None:
+    for status in ("paused", "live"):
+        await rig.definitions.set_status("cart_left", status, expected=None)
+    async with rig.running():
+        await rig.settled()
+    told = DefinitionHistory()
+    for one in rig.announcer.written:
+        if isinstance(one, DefinitionRecord):
+            told.add(one)
+    fresh, again = MemoryAnnouncer(), DefinitionHistory()
+    async with rig.running(rig.make_relay(fresh)):
+        await until(lambda: fresh.written, "the announcement")
+        await rig.settled()
+    for one in fresh.written:
+        if isinstance(one, DefinitionRecord):
+            again.add(one)
+    assert again.bundle_at(5) == told.bundle_at(5)
+    assert [(one.version, one.status) for one in again.bundle_at(5).pinned] == [
+        (1, "live"),
+        (2, "paused"),
+    ]
 
 
 async def test_a_database_behind_its_log_publishes_nothing_and_says_so(rig: Rig) -> None:

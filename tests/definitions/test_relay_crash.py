@@ -97,13 +97,15 @@ async def test_its_successor_announces_every_revision_whole_and_in_order(
         successor.cancel()
         with pytest.raises(asyncio.CancelledError):
             await successor
-    before = {"amid the definitions": 1, "before the marker": 3, "before it is marked done": 3}
-    records = await read(kafka_settings, DEFINITIONS, 0, 6 + before.get(point, 0) + 5)
-    assert [(one.key, decode(one.value).revision) for one in records[-5:]] == [
+    before = {"amid the definitions": 1, "before the marker": 4, "before it is marked done": 4}
+    records = await read(kafka_settings, DEFINITIONS, 0, 6 + before.get(point, 0) + 7)
+    assert [(one.key, decode(one.value).revision) for one in records[-7:]] == [
         (b"tag/orders", 2),
         (b"trigger/cart_left", 2),
+        (b"version/cart_left@1", 2),
         (b"revision/head", 2),
         (b"trigger/cart_left", 3),
+        (b"version/cart_left@2", 3),
         (b"revision/head", 3),
     ]
 

@@ -1,19 +1,20 @@
 """One suite for the store and the outbox, in memory and in PostgreSQL."""
 
 import asyncio
+from collections.abc import Iterable
 
 import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from services.contracts.definitions import DefinitionRecord, Kind
+from services.contracts.definitions import VERSIONS_KEPT_MAX, DefinitionRecord, Kind
 from services.triggers.definitions.memory import MemoryOutbox, MemoryStore, Tables
-from services.triggers.definitions.outbox import Outbox
+from services.triggers.definitions.outbox import Desk, Outbox
 from services.triggers.definitions.postgres import PostgresStore
 from services.triggers.definitions.postgres_outbox import PostgresOutbox
 from services.triggers.definitions.store import Store
-from services.triggers.definitions.values import Definition, Stored
+from services.triggers.definitions.values import Definition, Status, Stored
 from tests.definitions.support import START, needing, policy, tag, trigger
 
 
@@ -167,6 +168,22 @@ def keys(records: tuple[DefinitionRecord, ...]) -> list[tuple[str, str, int, int
     return [(one.kind, one.id, one.version, one.revision) for one in records]
 
 
+async def publish_versions(store: Store, versions: Iterable[int], status: Status = "live") -> None:
+    """A revision for each of these versions of one trigger."""
+    for number in versions:
+        async with store.writing() as writer:
+            one = stored(trigger(version=number), version=number, status=status)
+            await writer.publish([one], START)
+
+
+async def carry(desk: Desk) -> list[tuple[str, str, int, int]]:
+    """Do the next piece of work; gives what its records are."""
+    work = await desk.next()
+    assert work is not None
+    await desk.done(work)
+    return keys(work.records)
+
+
 class OutboxSuite:
     """What every outbox does, over the store beside it."""
 
@@ -186,8 +203,10 @@ class OutboxSuite:
             assert keys(first.records) == [
                 ("tag", "orders", 1, 1),
                 ("trigger", "cart_left", 1, 1),
+                ("version", "cart_left@1", 1, 1),
                 ("revision", "head", 1, 1),
             ]
+            assert first.records[2].definition == first.records[1].definition
             assert first.records[0].definition == {
                 "id": "orders",
                 "version": 1,
@@ -236,6 +255,7 @@ class OutboxSuite:
             assert keys(work.records) == [
                 ("tag", "orders", 2, 2),
                 ("trigger", "cart_left", 1, 1),
+                ("version", "cart_left@1", 1, 1),
                 ("revision", "head", 2, 2),
             ]
             # Removed ones are said to be removed: the topic may still hold what they were.
@@ -249,6 +269,60 @@ class OutboxSuite:
             third = await desk.next()
             assert third is not None
             assert (third.revision, third.announcement) == (3, False)
+
+    async def test_each_version_of_a_trigger_has_a_key_of_its_own(
+        self, store: Store, outbox: Outbox
+    ) -> None:
+        await publish_versions(store, range(1, 4))
+        async with outbox.leading() as desk:
+            found = [await carry(desk) for _ in range(3)]
+            await outbox.ask_for_announcement()
+            found.append(await carry(desk))
+        versions = [[one for one in records if one[0] == "version"] for records in found]
+        assert versions[:3] == [[("version", f"cart_left@{n}", n, n)] for n in (1, 2, 3)]
+        assert versions[3] == [one for (one,) in versions[:3]]
+
+    async def test_versions_past_those_kept_are_let_go_of(
+        self, store: Store, outbox: Outbox
+    ) -> None:
+        last = VERSIONS_KEPT_MAX + 2
+        await publish_versions(store, range(1, last + 1))
+        async with outbox.leading() as desk:
+            for number in range(1, last + 1):
+                work = await desk.next()
+                assert work is not None
+                gone = [one for one in work.records if one.definition is None][:-1]
+                expected = number - VERSIONS_KEPT_MAX
+                ids = [f"cart_left@{expected}"] if expected >= 1 else []
+                assert [one.id for one in gone] == ids
+                await desk.done(work)
+            await outbox.ask_for_announcement()
+            announced = [one for one in await carry(desk) if one[0] == "version"]
+        assert announced == [("version", f"cart_left@{n}", n, n) for n in range(3, last + 1)]
+
+    async def test_a_removed_trigger_lets_go_of_its_versions_and_begins_anew(
+        self, store: Store, outbox: Outbox
+    ) -> None:
+        await publish_versions(store, range(1, 3))
+        await publish_versions(store, [3], status="archived")
+        async with outbox.leading() as desk:
+            for _ in range(2):
+                await carry(desk)
+            work = await desk.next()
+            assert work is not None
+            assert [(one.id, one.definition) for one in work.records[:3]] == [
+                ("cart_left", None),
+                ("cart_left@1", None),
+                ("cart_left@2", None),
+            ]
+            await desk.done(work)
+            await outbox.ask_for_announcement()
+            assert await carry(desk) == [("trigger", "cart_left", 3, 3), ("revision", "head", 3, 3)]
+            await publish_versions(store, [4])
+            await carry(desk)
+            await outbox.ask_for_announcement()
+            announced = [one for one in await carry(desk) if one[0] == "version"]
+        assert announced == [("version", "cart_left@4", 4, 4)]
 
     async def test_one_leads_at_a_time_and_the_next_takes_over(self, outbox: Outbox) -> None:
         leading = 0

@@ -5,8 +5,15 @@ from typing import Any
 
 import pytest
 
-from services.contracts.definitions import DEFAULT_POLICY, Bundle, DefinitionRecord, Workspace
+from services.contracts.definitions import (
+    DEFAULT_POLICY,
+    VERSIONS_KEPT_MAX,
+    Bundle,
+    DefinitionRecord,
+    Workspace,
+)
 from services.contracts.errors import DefinitionError
+from services.triggers.definitions.rows import version_of
 from services.triggers.worker.definitions import DefinitionHistory
 from services.triggers.worker.rulebook import RULES_KEPT_MAX, Rulebook
 from services.triggers.worker.values import InForce, Unavailable
@@ -54,6 +61,73 @@ def test_definitions_announced_again_change_nothing() -> None:
     for record in (tag(1), tag(2, window="1h"), head(2), tag(1), tag(2, window="1h"), head(2)):
         history.add(record)
     assert [one.window for one in history.bundle_at(2).tags] == ["1h"]
+
+
+def trigger(revision: int, version: int, **fields: Any) -> DefinitionRecord:
+    definition = {
+        "id": "hello",
+        "name": f"as of {version}",
+        "entry": {"events": ["View"]},
+        "steps": [{"send": {"channel": "log"}}],
+        **fields,
+    }
+    return DefinitionRecord(
+        kind="trigger", id="hello", version=version, revision=revision, definition=definition
+    )
+
+
+def pinned(history: DefinitionHistory, revision: int) -> list[tuple[str, int]]:
+    return [(one.name, one.version) for one in history.bundle_at(revision).pinned]
+
+
+def test_earlier_versions_of_what_is_in_force_are_pinned() -> None:
+    history = DefinitionHistory()
+    for number in (1, 3, 4):
+        history.add(trigger(number, number))
+    history.add(tag(2))
+    assert [pinned(history, revision) for revision in (1, 2, 3)] == [[], [], [("as of 1", 1)]]
+    assert pinned(history, 4) == [("as of 1", 1), ("as of 3", 3)]
+    assert [one.version for one in history.bundle_at(3).triggers] == [3]
+
+
+def test_compaction_takes_the_versions_that_were_replaced_and_leaves_those_pinned() -> None:
+    whole, compacted = DefinitionHistory(), DefinitionHistory()
+    for number in (1, 2, 3):
+        whole.add(trigger(number, number))
+        whole.add(version_of(trigger(number, number)))
+        compacted.add(version_of(trigger(number, number)))
+    compacted.add(trigger(3, 3))
+    for revision in range(4):
+        assert compacted.bundle_at(revision) == whole.bundle_at(revision)
+    assert pinned(compacted, 3) == [("as of 1", 1), ("as of 2", 2)]
+
+
+def test_no_version_from_before_a_removal_is_pinned() -> None:
+    history = DefinitionHistory()
+    history.add(trigger(1, 1))
+    history.add(DefinitionRecord(kind="trigger", id="hello", version=2, revision=2))
+    assert history.bundle_at(2).pinned == ()
+    history.add(DefinitionRecord(kind="version", id="hello@1", version=1, revision=2))
+    history.add(trigger(3, 3))
+    history.add(trigger(4, 4))
+    assert pinned(history, 4) == [("as of 3", 3)]
+
+
+def test_no_more_versions_are_pinned_than_are_kept() -> None:
+    history = DefinitionHistory()
+    for number in range(1, VERSIONS_KEPT_MAX + 3):
+        history.add(trigger(number, number))
+    versions = [version for _, version in pinned(history, VERSIONS_KEPT_MAX + 2)]
+    assert versions == list(range(3, VERSIONS_KEPT_MAX + 2))
+
+
+def test_an_earlier_version_that_cannot_be_read_is_left_out() -> None:
+    history = DefinitionHistory()
+    history.add(trigger(1, 1))
+    history.add(version_of(trigger(2, 2, priority=1_000)))
+    history.add_unreadable(b"version/hello@1")
+    history.add(trigger(3, 3))
+    assert pinned(history, 3) == [("as of 1", 1)]
 
 
 def test_the_default_policy_can_be_changed_and_removed() -> None:

@@ -105,9 +105,11 @@ class KafkaAnnouncer:
             await producer.client.close()
 
     async def _send(self, record: DefinitionRecord) -> "asyncio.Future[object]":
+        # Compaction takes away what has no value: old versions must not pile up.
+        gone = record.kind == "version" and record.definition is None
         future: asyncio.Future[object] = await self._open_producer().send(
             self._definitions,
-            encode_json(record),
+            None if gone else encode_json(record),
             key=definition_key(record.kind, record.id),
             partition=0,
         )

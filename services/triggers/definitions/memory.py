@@ -14,7 +14,7 @@ from services.contracts.definitions import DefinitionRecord, Kind
 from services.contracts.errors import Transient
 from services.contracts.time import Micros
 from services.triggers.definitions.outbox import Desk, Work
-from services.triggers.definitions.rows import head_record, to_body
+from services.triggers.definitions.rows import head_record, kept_versions, to_body, with_versions
 from services.triggers.definitions.store import Reader, Writer
 from services.triggers.definitions.values import Revision, Status, Stored
 
@@ -165,14 +165,25 @@ class _Desk:
                 for _, records in self._tables.revisions[:carried]
                 for record in records
             }
-            records = tuple(newest[key] for key in sorted(newest))
+            records = [newest[key] for key in sorted(newest)]
+            for _, id_ in [key for key in sorted(newest) if key[0] == "trigger"]:
+                records += kept_versions(self._published(id_, carried))
             return self._work(carried, tuple(self._tables.wishes), records)
         if carried == len(self._tables.revisions):
             return None
-        return self._work(carried + 1, (carried + 1,), self._tables.revisions[carried][1])
+        records = list(with_versions(self._tables.revisions[carried][1]))
+        return self._work(carried + 1, (carried + 1,), records)
+
+    def _published(self, id_: str, carried: int) -> list[DefinitionRecord]:
+        return [
+            record
+            for _, records in self._tables.revisions[:carried]
+            for record in records
+            if (record.kind, record.id) == ("trigger", id_)
+        ]
 
     def _work(
-        self, revision: int, ids: tuple[int, ...], records: tuple[DefinitionRecord, ...]
+        self, revision: int, ids: tuple[int, ...], records: Sequence[DefinitionRecord]
     ) -> Work:
         return Work(
             ids=ids,

@@ -3,18 +3,19 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Final
+from itertools import groupby
+from typing import Any, Final
 
-from sqlalchemy import func, insert, select, text, update
+from sqlalchemy import Select, func, insert, select, text, update
 from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from services.contracts.definitions import DefinitionRecord
+from services.contracts.definitions import VERSIONS_KEPT_MAX, DefinitionRecord
 from services.contracts.time import to_micros
 from services.runtime.database import transient_errors
 from services.triggers.definitions import tables
 from services.triggers.definitions.outbox import Desk, Work
-from services.triggers.definitions.rows import head_record
+from services.triggers.definitions.rows import head_record, kept_versions, with_versions
 
 RELAY_LOCK: Final = "cuestream definitions relay"
 LEAD_RETRY_SECONDS: Final = 0.5
@@ -119,18 +120,47 @@ class _Desk:
         at = await self._connection.scalar(
             select(tables.revisions.c.published_at).where(tables.revisions.c.revision == revision)
         )
-        query = select(_v).where(_v.c.revision == revision)
         if announcement:
-            # The newest version of each, as of that revision; removed ones too, because the
-            # topic may still hold what they were.
-            query = (
-                select(_v)
-                .ext(distinct_on(_v.c.kind, _v.c.id))
-                .where(_v.c.revision <= revision)
-                .order_by(_v.c.kind, _v.c.id, _v.c.version.desc())
+            records = await self._everything(revision)
+        else:
+            found = await self._records(select(_v).where(_v.c.revision == revision))
+            records = list(with_versions(found))
+        assert at is not None
+        return Work(
+            ids=ids,
+            revision=revision,
+            published_at=to_micros(at),
+            records=(*records, head_record(revision)),
+            announcement=announcement,
+        )
+
+    async def _everything(self, revision: int) -> list[DefinitionRecord]:
+        """The newest version of each, as of that revision; removed ones too, because the topic
+        may still hold what they were. Then the versions that people may be under way in.
+        """
+        newest = await self._records(
+            select(_v)
+            .ext(distinct_on(_v.c.kind, _v.c.id))
+            .where(_v.c.revision <= revision)
+            .order_by(_v.c.kind, _v.c.id, _v.c.version.desc())
+        )
+        last = func.max(_v.c.version).over(partition_by=_v.c.id).label("last")
+        of_triggers = (
+            select(_v, last).where(_v.c.kind == "trigger", _v.c.revision <= revision).subquery()
+        )
+        versions = await self._records(
+            select(of_triggers).where(
+                of_triggers.c.version > of_triggers.c.last - VERSIONS_KEPT_MAX
             )
+        )
+        by_trigger = groupby(versions, key=lambda record: record.id)
+        kept = [one for _, published in by_trigger for one in kept_versions(published)]
+        return [*newest, *kept]
+
+    async def _records(self, query: Select[Any]) -> list[DefinitionRecord]:
+        """The records of these rows, in order of kind and id."""
         rows = (await self._connection.execute(query)).all()
-        records = [
+        return [
             DefinitionRecord(
                 kind=row.kind,
                 id=row.id,
@@ -140,11 +170,3 @@ class _Desk:
             )
             for row in sorted(rows, key=lambda row: (row.kind, row.id))
         ]
-        assert at is not None
-        return Work(
-            ids=ids,
-            revision=revision,
-            published_at=to_micros(at),
-            records=(*records, head_record(revision)),
-            announcement=announcement,
-        )

@@ -12,6 +12,7 @@ from services.contracts.codec import decode_json
 from services.contracts.definitions import (
     DEFAULT_POLICY,
     KINDS,
+    VERSIONS_KEPT_MAX,
     Bundle,
     DefinitionRecord,
     Policy,
@@ -46,12 +47,18 @@ class DefinitionHistory:
         # By kind and id: (revision, record), ascending; None stands for one nobody can read.
         self._versions: defaultdict[tuple[str, str], list[tuple[int, DefinitionRecord | None]]]
         self._versions = defaultdict(list)
+        self._pinned: dict[tuple[str, int], Trigger | None] = {}
 
     def add(self, record: DefinitionRecord) -> None:
         """Take in one record; the same one twice changes nothing."""
         if record.kind == "revision":
             self.head = max(self.head, record.revision)
             return
+        if record.kind == "version":
+            if record.definition is None:
+                return
+            id_, _, _ = record.id.rpartition("@")
+            record = msgspec.structs.replace(record, kind="trigger", id=id_)
         versions = self._versions[record.kind, record.id]
         versions[:] = [one for one in versions if one[0] != record.revision]
         insort(versions, (record.revision, record), key=itemgetter(0))
@@ -59,17 +66,21 @@ class DefinitionHistory:
     def add_unreadable(self, key: bytes | None) -> None:
         """Remember that a record cannot be read: no later revision can do without it."""
         kind, _, id_ = (key or b"").decode(errors="replace").partition("/")
+        if kind == "version":
+            return  # whoever is under way in it ends; everybody else can do without it
         self._versions[kind, id_].append((self.head + 1, None))
 
     def bundle_at(self, revision: int) -> Bundle:
         """What was in force at `revision`, in order of ids; without policies of its own, the
-        default one.
+        default one. `pinned` are the earlier versions of its triggers, the last
+        `VERSIONS_KEPT_MAX` of each, up to its last removal, as far as they can be read.
 
         Raises:
             DefinitionError: a definition in force then cannot be read by this code.
         """
         found: dict[str, list[Any]] = {kind: [] for kind in KINDS}
         found["policy"].append(DEFAULT_POLICY)
+        pinned: list[Trigger] = []
         problems: list[tuple[str, str]] = []
         for (kind, id_), versions in sorted(self._versions.items(), key=itemgetter(0)):
             record = _newest(versions, revision)
@@ -85,6 +96,8 @@ class DefinitionHistory:
                     found[kind].append(_definition(record))
                 except (msgspec.ValidationError, KeyError):
                     problems.append((place, "it does not fit the schema of this version"))
+                if kind == "trigger":
+                    pinned += self._earlier(versions, record)
         if problems:
             raise DefinitionError(problems)
         return Bundle(
@@ -93,7 +106,26 @@ class DefinitionHistory:
             triggers=tuple(found["trigger"]),
             tags=tuple(found["tag"]),
             policies=tuple(sorted(found["policy"], key=lambda policy: str(policy.id))),
+            pinned=tuple(pinned),
         )
+
+    def _earlier(
+        self, versions: list[tuple[int, DefinitionRecord | None]], current: DefinitionRecord
+    ) -> list[Trigger]:
+        """Versions of a trigger before this one, the oldest first."""
+        earlier: list[Trigger] = []
+        for at, record in reversed(versions):
+            if at >= current.revision or record is None:
+                continue
+            if record.definition is None or record.version <= current.version - VERSIONS_KEPT_MAX:
+                break
+            key = record.id, record.version
+            if key not in self._pinned:
+                self._pinned[key] = _trigger_or_none(record)
+            trigger = self._pinned[key]
+            if trigger is not None:
+                earlier.append(trigger)
+        return earlier[::-1]
 
 
 class _Unreadable:
@@ -108,6 +140,15 @@ def _newest(
         if at <= revision:
             newest = _Unreadable() if record is None else record
     return newest
+
+
+def _trigger_or_none(record: DefinitionRecord) -> Trigger | None:
+    """An earlier version; one that this code cannot read is as good as gone."""
+    try:
+        definition = _definition(record)
+    except (msgspec.ValidationError, KeyError):
+        return None
+    return definition if isinstance(definition, Trigger) else None
 
 
 def _definition(record: DefinitionRecord) -> Definition:

@@ -5,11 +5,12 @@ import re
 import ssl
 from collections import deque
 from email.errors import MessageError
-from email.headerregistry import Address
+from email.headerregistry import Address, HeaderRegistry, UnstructuredHeader
 from email.message import EmailMessage
 from email.policy import SMTP as SMTP_POLICY
+from email.policy import Policy
 from email.utils import format_datetime, parseaddr
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from aiosmtplib import SMTP, SMTPException, SMTPResponseException
 
@@ -22,23 +23,44 @@ from services.dispatcher.channels.port import (
     Refused,
     Unknown,
 )
+from services.dispatcher.links import Links
+from services.dispatcher.tracking import tracked
 
+TRANSACTIONAL: Final = "transactional"
 ADDRESS_CHARS_MAX: Final = 254
 _ADDRESS: Final = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]{1,64}@[A-Za-z0-9.-]{1,253}")
 """Dot-atoms alone: quoted names, comments and address literals reach nobody's customer."""
 SUBJECT_CHARS_MAX: Final = 500
-_POLICY: Final = SMTP_POLICY.clone(cte_type="7bit")
-"""Not every server on the way takes 8-bit bodies (RFC 6152)."""
+LINE_CHARS_MAX: Final = 900
+"""RFC 5322 allows lines of 998 characters; a longer link gets no header."""
+
+
+class _Whole(UnstructuredHeader):
+    """A header on one line: addresses of the web that are folded or encoded work nowhere."""
+
+    def fold(self, *, policy: "Policy[Any]") -> str:
+        return f"{self.name}: {self}{policy.linesep}"  # type: ignore[attr-defined]
+
+
+_headers: Final = HeaderRegistry()
+_headers.map_to_type("list-unsubscribe", _Whole)  # type: ignore[arg-type]  # as it takes its own
+# Not every server on the way takes 8-bit bodies (RFC 6152).
+_POLICY: Final = SMTP_POLICY.clone(cte_type="7bit", header_factory=_headers)
 
 Tls = Literal["none", "starttls", "tls"]
 _TROUBLE: Final = (SMTPException, OSError, TimeoutError)
 
 
-def compose(message: Message, *, sender: str, domain: str) -> EmailMessage | Refused:
+def compose(
+    message: Message, *, sender: str, domain: str, links: Links | None = None
+) -> EmailMessage | Refused:
     """Build the mail; the same send gives the same bytes, `Message-ID` and `Date` included.
 
     Line breaks and control characters of a rendered subject become spaces, and an address
     has to be one bare ASCII address, so nothing of a person's data can start a header.
+
+    With `links` every mail that is not transactional can be unsubscribed from by one click
+    (RFC 2369, RFC 8058), and its HTML tells of looks and clicks.
     """
     if message.to is None:
         return Refused(reason="no address")
@@ -51,7 +73,18 @@ def compose(message: Message, *, sender: str, domain: str) -> EmailMessage | Ref
         mail["Subject"] = _one_line(message.subject)[:SUBJECT_CHARS_MAX]
         mail["Message-ID"] = f"<{message.send_id}@{domain}>"
         mail["Date"] = format_datetime(from_micros(message.decided_at))
+        html = message.html
+        if links is not None and message.category != TRANSACTIONAL:
+            page = links.unsubscribe(message)
+            if len(page) <= LINE_CHARS_MAX:
+                mail["List-Unsubscribe"] = f"<{page}>"
+                mail["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
+            html = html and tracked(html, message, links)
         mail.set_content(message.body)
+        if html:
+            mail.add_alternative(html, subtype="html")
+            # The standard library draws a boundary; the same send has to give the same bytes.
+            mail.set_boundary(f"=_{message.send_id}")
     except (MessageError, ValueError, IndexError):
         # The header registry reports a malformed address by any of these.
         return Refused(reason="bad address or content")
@@ -85,6 +118,7 @@ class MailChannel:
         sender: str,
         domain: str,
         timeout_seconds: float,
+        links: Links | None = None,
         tls_context: ssl.SSLContext | None = None,
     ) -> None:
         self._host = host
@@ -96,12 +130,13 @@ class MailChannel:
         self._return_path = parseaddr(sender)[1]
         self._domain = domain
         self._timeout_seconds = timeout_seconds
+        self._links = links
         self._tls_context = tls_context
         self._idle: deque[SMTP] = deque()
 
     async def send(self, message: Message) -> Outcome:
         """4xx of the server delayed, 5xx refused, silence after the message unknown."""
-        mail = compose(message, sender=self._sender, domain=self._domain)
+        mail = compose(message, sender=self._sender, domain=self._domain, links=self._links)
         if isinstance(mail, Refused):
             return mail
         recipient = message.to

@@ -52,6 +52,8 @@ async def apply(
         for change in planned.changes:
             if change.action != "none":
                 say("\n".join(diff(change)))
+        for warned in planned.warnings:
+            say(f"worth a look: {_with_origin(warned.place, origins)}: {warned.reason}")
         changing = sum(change.action != "none" for change in planned.changes)
         if dry_run or not changing:
             say(

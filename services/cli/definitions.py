@@ -34,11 +34,19 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     after: dict[str, Any] | None = None
 
 
+class Warned(msgspec.Struct, frozen=True, kw_only=True):
+    """Something right that is worth another look."""
+
+    place: str
+    reason: str
+
+
 class Applied(msgspec.Struct, frozen=True, kw_only=True):
     """The API's answer; `revision` is None where everything stood so already."""
 
     revision: int | None
     changes: list[Change]
+    warnings: list[Warned] = []
 
 
 def example_files(name: str) -> list[Path]:

@@ -114,6 +114,18 @@ def test_a_wrong_definition_is_named_with_its_file(api_url: str, tmp_path: Path)
     assert place == f"{file}: triggers.cart_left.entry.where.tag"
 
 
+def test_what_is_right_and_worth_a_look_is_said_with_its_file_while_it_is_new(
+    api_url: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "journey.yaml"
+    steps = "steps: [{wait: {for: 1d}}, {send: {channel: log}}]"
+    file.write_text(f"kind: trigger\nid: later\nentry: {{events: [Visit]}}\n{steps}\n")
+    revision, said = run(api_url, file)
+    assert revision == 2
+    assert f"worth a look: {file}: triggers.later.exit: missing: " in said
+    assert run(api_url, file) == (None, "no changes")
+
+
 def test_an_api_that_is_away_or_refuses_the_token_is_said_so(tmp_path: Path, api_url: str) -> None:
     file = tmp_path / "tag.yaml"
     file.write_text(TAG)

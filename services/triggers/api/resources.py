@@ -10,7 +10,15 @@ from starlette.responses import Response
 from services.contracts.definitions import Kind, Policy, Tag, Trigger, Workspace
 from services.contracts.time import Micros, from_micros
 from services.triggers.api.requests import etag
-from services.triggers.definitions.values import Applied, Definition, Revision, Status, Stored
+from services.triggers.definitions.values import (
+    Applied,
+    Definition,
+    Revision,
+    Status,
+    Stored,
+    make_bundle,
+)
+from services.triggers.engine.lint import warnings
 
 
 class Resource(msgspec.Struct, frozen=True, kw_only=True):
@@ -106,18 +114,22 @@ class AppliedChange(msgspec.Struct, frozen=True, kw_only=True):
     after: dict[str, Any] | None
 
 
-class ApplyResult(msgspec.Struct, frozen=True, kw_only=True):
-    """`revision` is null where nothing changed or it was a dry run."""
-
-    revision: int | None
-    changes: tuple[AppliedChange, ...]
-
-
 class ProblemError(msgspec.Struct, frozen=True, kw_only=True):
-    """One thing that is wrong, and where."""
+    """One thing that is wrong, or worth another look, and where."""
 
     place: str
     reason: str
+
+
+class ApplyResult(msgspec.Struct, frozen=True, kw_only=True):
+    """`revision` is null where nothing changed or it was a dry run.
+
+    `warnings` are of the triggers that changed: right, and yet worth another look.
+    """
+
+    revision: int | None
+    changes: tuple[AppliedChange, ...]
+    warnings: tuple[ProblemError, ...]
 
 
 class Problem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -184,5 +196,13 @@ def answer_revision(revision: Revision, relay_problem: str | None) -> Response:
 
 
 def answer_applied(applied: Applied) -> Response:
-    """What applying did."""
-    return answer(applied)
+    """What applying did, and what to think of."""
+    changed = [one.after for one in applied.changes if one.action in ("create", "change")]
+    told = warnings(make_bundle(0, [one for one in changed if one is not None]))
+    return answer(
+        {
+            "revision": applied.revision,
+            "changes": applied.changes,
+            "warnings": [ProblemError(place=place, reason=reason) for place, reason in told],
+        }
+    )

@@ -14,6 +14,7 @@ from services.triggers.worker.engine_port import Engine, triggers_engine
 from tests.engine.build import at
 from tests.simulation.dispatcher import DispatcherProcess, Ledger, Provider
 from tests.simulation.loop import NEVER, Process, run
+from tests.simulation.poison import failing
 from tests.simulation.traffic import TRAFFIC_SECONDS, Publisher, Traffic, draw_bundles
 from tests.simulation.workers import WorkerProcess
 from tests.simulation.world import COMMANDS, EVENTS, SESSION_SECONDS, Faults, Group, World
@@ -36,7 +37,7 @@ CHECK_SECONDS: Final = 0.5
 
 @dataclass(kw_only=True)
 class Ran:
-    """What a run left behind, for the auditor."""
+    """What a run left behind, for the auditor. Its `engine` is one that does not fail."""
 
     seed: int
     world: World
@@ -85,6 +86,7 @@ def _draw_world(random: Random) -> World:
             crash_steps=random.choice([200, 500, 1_500, NEVER]),
             cuts=random.choice([0, 1, 3]),
             commit_seconds=random.choice([0.5, 1.0, 5.0]),
+            poisoned=random.choice([0.0, 0.0, 0.05]),
         ),
     )
 
@@ -131,11 +133,12 @@ async def _simulate(seed: int, engine: Engine) -> Ran:
     bundles = draw_bundles(world)
     group, ledger, provider, fate = Group(world), Ledger(world), Provider(world), _Fate(world)
     engine = once_compiled(engine)
+    at_work = failing(engine)
     world.outside(group.watch())
     traffic, publisher = Traffic(world), Publisher(world, bundles)
     for number in range(world.random.randint(1, 3)):
         name = f"worker{number}"
-        world.outside(fate.keep(name, lambda p: WorkerProcess(world, group, engine, p)))
+        world.outside(fate.keep(name, lambda p: WorkerProcess(world, group, at_work, p)))
     world.outside(fate.keep("dispatcher", lambda p: DispatcherProcess(world, ledger, provider, p)))
     await asyncio.gather(publisher.run(), traffic.run())
     await asyncio.sleep(world.random.random() * 10)

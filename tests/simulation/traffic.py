@@ -17,6 +17,7 @@ from services.runtime.kafka import partition_of
 from services.triggers.engine import check
 from tests.engine.build import bundle, policy, tag, trigger
 from tests.simulation.loop import Process
+from tests.simulation.poison import LOOKS_MAX, POISON
 from tests.simulation.world import DECISIONS, DEFINITIONS, EVENTS, Line, Row, World
 
 ZONES: Final = ("UTC", "Europe/Berlin", "America/New_York", "Australia/Lord_Howe")
@@ -264,6 +265,8 @@ class Traffic:
             traits=self._traits() if identify else {},
             user_id=person,
         )
+        if self._world.chance(self._world.faults.poisoned):
+            event.properties[POISON] = random.randint(0, LOOKS_MAX)
         self._recent = [*self._recent[-DUPLICATES_KEPT_MAX:], event]
         return event
 

@@ -60,6 +60,8 @@ class Faults:
     """Between two commits of a worker."""
     cuts: int
     """How often a process is cut off from the network for a while."""
+    poisoned: float
+    """An event is one that the engine fails on."""
 
 
 @dataclass(kw_only=True)

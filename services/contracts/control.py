@@ -28,7 +28,7 @@ class Marker(msgspec.Struct, frozen=True, kw_only=True):
 
 
 HOPS_MAX: Final = 16
-"""A record forwarded more often than this goes in circles: a dead letter."""
+"""Addresses that a record is forwarded by; one that needs more is a dead letter."""
 
 
 class Ask(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,8 +43,8 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True):
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
     """To `person`, who asked: `source` is handed over with its `state`, as the engine encodes it.
 
-    None: there is nothing to hand over, or another has it. `position` is the place in the
-    source's log; what it forwards later bears later ones. `path` as in `Forward`.
+    None: it is somebody else, or stays itself. `position` is the place in the source's log;
+    what it forwards later bears later ones.
     """
 
     v: int = 1
@@ -53,14 +53,14 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     at: Micros
     position: int
     state: bytes | None = None
-    path: tuple[str, ...] = ()
 
 
 class Forward(msgspec.Struct, frozen=True, kw_only=True):
     """To `person`: this came for `source`, at `position` of the log there, received at `at`.
 
-    `body` is the record as its `kind` encodes it: an event by `encode_event`, a delivery, an
-    answer or an ask. `path` are the people it was forwarded by, oldest first.
+    `body` is the record as its `kind` encodes it: an event by `encode_event`, a delivery by
+    `encode_json`, an answer by `encode_hop`; it names whom it was meant for at first. `path`
+    are the people it was forwarded by, oldest first, each once.
     """
 
     v: int = 1
@@ -68,6 +68,6 @@ class Forward(msgspec.Struct, frozen=True, kw_only=True):
     source: str
     at: Micros
     position: int
-    kind: Literal["event", "delivery", "answer", "ask"]
+    kind: Literal["event", "delivery", "answer"]
     body: bytes
     path: tuple[str, ...] = ()

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from services.contracts.control import Answer
 from services.contracts.decision import Decision, Outcome
 from services.contracts.definitions import Bundle, Policy, Tag, Trigger, Workspace
 from services.contracts.delivery import Delivery, DeliveryStatus
@@ -16,6 +17,7 @@ from services.triggers.engine import (
     Outputs,
     PersonState,
     Rules,
+    apply_answer,
     apply_delivery,
     compile_rules,
     decide,
@@ -127,6 +129,12 @@ class Log:
         )
         return self._apply(
             lambda: apply_delivery(self.state, delivery, self.rules, self.now, self.out)
+        )
+
+    def answer(self, answer: Answer) -> list[Decision]:
+        """One who was asked has answered."""
+        return self._apply(
+            lambda: apply_answer(self.state, answer, self.rules, self.now, self.out)
         )
 
     def wake(self, now: Micros) -> list[Decision]:

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from services.contracts.control import Answer
 from services.contracts.errors import Malformed
 from services.contracts.time import HOUR, SECOND
 from services.contracts.topics import RECORD_BYTES_MAX
@@ -17,7 +18,9 @@ from services.triggers.engine import (
 )
 from services.triggers.engine.limits import (
     ALIASES_MAX,
+    ASKING_MAX,
     DEDUP_KEYS_MAX,
+    MERGED_MAX,
     RUNS_BYTES_MAX,
     SHADOW_SENDS_MAX,
     TRAIT_BYTES_MAX,
@@ -259,12 +262,19 @@ def test_what_a_person_can_pile_up_stays_below_a_records_limit() -> None:
             {"amount": f"{number:0>200}", "key": number, "numbers": [0.5] * 8_000},
             now=NOON + number * HOUR,
         )
-        log.event("$alias", type="alias", previous_id=f"{number:0>250}")
+        # Ids of 200 characters of three bytes each.
+        other = f"{number:用>200}"
+        log.event("$alias", type="alias", previous_id=other)
+        if number >= 10:
+            handed = encode_state(new_state(other))
+            log.answer(Answer(person=PERSON, source=other, at=NOON, position=1, state=handed))
     log.identify({f"t{number:0>90}": "x" * 1000 for number in range(50)})
     sending = log.state.sending
     assert sending is not None
     assert len(sending.dedup_keys) == len(sending.once_keys) == DEDUP_KEYS_MAX
     assert len(log.state.aliases) == ALIASES_MAX
+    assert len(log.state.merged) == MERGED_MAX
+    assert len(log.state.asking) == ASKING_MAX
     assert len(sending.shadow) == SHADOW_SENDS_MAX
     assert len(sending.runs) == RUNS_BYTES_MAX // (9 * 8_000)
     assert RECORD_BYTES_MAX / 2 < len(encode_state(log.state)) < RECORD_BYTES_MAX

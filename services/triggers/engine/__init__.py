@@ -6,6 +6,7 @@ No clock, no randomness, no I/O: the same log gives the same decisions, byte for
 
 from services.triggers.engine.check import check
 from services.triggers.engine.decide import apply_delivery, decide, wake
+from services.triggers.engine.merging import apply_answer, apply_ask, apply_forward
 from services.triggers.engine.outputs import Outputs
 from services.triggers.engine.rules import Rules, compile_rules
 from services.triggers.engine.state import (
@@ -22,7 +23,10 @@ __all__ = [
     "PersonState",
     "Rules",
     "applied_of",
+    "apply_answer",
+    "apply_ask",
     "apply_delivery",
+    "apply_forward",
     "check",
     "compile_rules",
     "decide",

@@ -12,12 +12,14 @@ from services.triggers.engine.candidates import Candidate, coming_in
 from services.triggers.engine.dedup import first_time
 from services.triggers.engine.exits import leave
 from services.triggers.engine.fingerprint import fingerprint
+from services.triggers.engine.hops import forward_delivery, forward_event
+from services.triggers.engine.journey import match_waits
 from services.triggers.engine.limits import INSTANT_MAX, NEVER, SNAPSHOT_EVERY
 from services.triggers.engine.outputs import Outputs
 from services.triggers.engine.person import absorb, snapshot
 from services.triggers.engine.rules import Rule, Rules
-from services.triggers.engine.sending import release, settle, take_due
-from services.triggers.engine.sensing import adopt, hear, look, watch
+from services.triggers.engine.sending import release, settle
+from services.triggers.engine.sensing import adopt, hear, look, next_due, watch
 from services.triggers.engine.state import PersonState
 
 OTHER_PERSON = "a state was given a record of another person"
@@ -43,10 +45,15 @@ def decide(  # noqa: C901  (hot: written out)
     if now < state.now:
         now = state.now
     state.now = now
-    begun = _adopt(state, rules, now) if state.revision != rules.revision else None
+    begun = None
+    if state.revision != rules.revision:
+        if state.merged_into is not None:
+            forward_event(state, event, now, out)
+            return
+        begun = adopt_rules(state, rules, now)
     if not first_time(state, event.message_id, now, rules):
         out.counts["duplicate"] += 1
-        _conclude(state, rules, now, out, begun)
+        conclude(state, rules, now, out, begun)
         return
     late = at < now - rules.late_after
     if late:
@@ -68,30 +75,25 @@ def decide(  # noqa: C901  (hot: written out)
     else:
         state.last_seen_at = at
     state.changed = True
-    next_due = state.next_due
-    if now >= next_due:
+    due_at = state.next_due
+    if now >= due_at:
         begun = (begun or []) + watch(state, rules, now)
-        next_due = state.next_due
+        due_at = state.next_due
     react = rules.reactions.get(event.name)
     found = react and react(event.properties, state.traits, state.tags, at, now, late, out)
     wake_at = state.emitted_at + SNAPSHOT_EVERY
-    if wake_at > next_due:
-        wake_at = next_due
-    sending = state.sending
-    if (
-        found
-        or begun
-        or now >= wake_at
-        or (sending is not None and sending.runs)
-        or event.name in rules.hearing
-    ):
+    if wake_at > due_at:
+        wake_at = due_at
+    if found or begun or now >= wake_at or event.name in rules.hearing:
         candidates = begun or []
         if event.name in rules.hearing:
             candidates = leave(state, event, rules, now, out, candidates)
+            if not late:
+                match_waits(state, event, rules, at, now)
             candidates += hear(state, event, rules, at, now, late=late)
         if found:
             candidates += _entering(event, found, now)
-        _conclude(state, rules, now, out, candidates)
+        conclude(state, rules, now, out, candidates)
     else:
         state.wake_at = wake_at
 
@@ -111,6 +113,9 @@ def apply_delivery(
         raise ValueError(OTHER_PERSON)
     if not 0 <= now < INSTANT_MAX:
         raise Malformed("bad_time", "an instant outside 1970 to 2100")
+    if state.merged_into is not None:
+        forward_delivery(state, delivery, max(now, state.now), out)
+        return
     now, begun = _advance(state, rules, now)
     sending, key = state.sending, fingerprint(delivery.send_id)
     for sent in sending.sends if sending is not None else ():
@@ -126,13 +131,16 @@ def apply_delivery(
                 release(state, sending, rules, now)
             state.changed = True
             break
-    _conclude(state, rules, now, out, begun)
+    conclude(state, rules, now, out, begun)
 
 
 def wake(state: PersonState, rules: Rules, now: Micros, out: Outputs) -> None:
     """Time passed: decide what is due and hand out a profile that was put off."""
+    if state.merged_into is not None:
+        state.wake_at = None
+        return
     now, begun = _advance(state, rules, now)
-    _conclude(state, rules, now, out, begun)
+    conclude(state, rules, now, out, begun)
 
 
 def _advance(
@@ -140,10 +148,10 @@ def _advance(
 ) -> tuple[Micros, list[Candidate] | None]:
     now = max(now, state.now)
     state.now = now
-    return now, _adopt(state, rules, now) if state.revision != rules.revision else None
+    return now, adopt_rules(state, rules, now) if state.revision != rules.revision else None
 
 
-def _adopt(state: PersonState, rules: Rules, now: Micros) -> list[Candidate]:
+def adopt_rules(state: PersonState, rules: Rules, now: Micros) -> list[Candidate]:
     """Go over to another revision of the definitions; gives whoever comes in by that alone.
 
     Tags that are gone, or aggregate something else now, take their data with them.
@@ -168,30 +176,26 @@ def _entering(event: Event, rules: tuple[Rule, ...], now: Micros) -> list[Candid
     ]
 
 
-def _conclude(
+def conclude(
     state: PersonState,
     rules: Rules,
     now: Micros,
     out: Outputs,
     candidates: list[Candidate] | None,
 ) -> None:
+    """Decide the candidates and what is due, hand out a profile that is, say when to wake."""
     if now >= state.next_due:
         candidates = (candidates or []) + look(state, rules, now)
     sending = state.sending
-    if sending is not None and sending.runs:
-        candidates = take_due(state, rules, now, out) + (candidates or [])
-    if candidates:
-        settle(state, candidates, rules, now, out)
+    if candidates or (sending is not None and sending.runs):
+        settle(state, candidates or [], rules, now, out)
+        state.next_due = next_due(state, rules)
     wake_at = None
     if state.changed:
         wake_at = state.emitted_at + SNAPSHOT_EVERY
         if now >= wake_at:
             snapshot(state, rules, now, out)
             wake_at = None
-    sending = state.sending
-    if sending is not None and sending.runs:
-        due = min(one.due_at for one in sending.runs)
-        wake_at = due if wake_at is None else min(wake_at, due)
     if state.next_due < NEVER:
         wake_at = state.next_due if wake_at is None else min(wake_at, state.next_due)
     state.wake_at = wake_at

@@ -6,7 +6,8 @@ Together they keep the largest state below `RECORD_BYTES_MAX`: tags 400 kB, send
 
 from typing import Final
 
-from services.contracts.time import DAY, SECOND, Micros
+from services.contracts.time import DAY, HOUR, SECOND, Micros
+from services.contracts.topics import RECORD_BYTES_MAX
 
 NEVER: Final[Micros] = 1 << 62
 """Later than any instant: what has no end ends here."""
@@ -33,6 +34,14 @@ TRAIT_NAME_CHARS_MAX: Final = 100
 TRAIT_BYTES_MAX: Final = 1_024
 TRAITS_BYTES_MAX: Final = 16 * 1_024
 ALIASES_MAX: Final = 16
+MERGED_MAX: Final = 64
+"""Others who answered a person or handed on to them; the one longest silent is forgotten."""
+ASKING_MAX: Final = 8
+"""Others whom a person asks for at a time; those of people taken in come on top, as many."""
+HANDED_BYTES_MAX: Final = RECORD_BYTES_MAX - 64 * 1_024
+"""Of a state that is handed over: as much room is left for the hops around it."""
+ASK_AGAIN_AFTER: Final = HOUR
+"""An answer that does not come keeps sends back: it is asked for again."""
 
 SENDS_MAX: Final = 1_000
 """Sends that caps may still count; when a person has so many, further ones are refused."""

@@ -10,9 +10,10 @@ class Outputs:
     """Collects commands, decisions and profiles in the order they were concluded.
 
     `counts` gives every event exactly one outcome: `applied`, `clamped` (applied, its future
-    time replaced), `late` (tags only), `alias` (recorded) or `duplicate`. `skipped` counts
-    values that could not enter a profile: `tag_value`, `trait`. `hops` go to other people's
-    logs, in their order. `partition` is the source partition stamped on profiles.
+    time replaced), `late` (tags only), `alias` (recorded), `duplicate` or `forwarded` (to whom
+    the person has become, and it gets another outcome there). `skipped` counts values that
+    could not enter a profile: `tag_value`, `trait`. `hops` go to other people's logs, in their
+    order. `partition` is the source partition stamped on profiles.
     """
 
     __slots__ = ("commands", "counts", "decisions", "hops", "partition", "profiles", "skipped")
@@ -29,5 +30,6 @@ class Outputs:
             "late": 0,
             "clamped": 0,
             "alias": 0,
+            "forwarded": 0,
         }
         self.skipped: dict[str, int] = {"tag_value": 0, "trait": 0}

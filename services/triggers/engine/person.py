@@ -8,8 +8,8 @@ import msgspec
 from services.contracts.event import ALIAS, GROUP, IDENTIFY, TRACK, Event
 from services.contracts.profile import Profile
 from services.contracts.time import Micros
+from services.triggers.engine.hops import ask_for
 from services.triggers.engine.limits import (
-    ALIASES_MAX,
     TRAIT_BYTES_MAX,
     TRAIT_NAME_CHARS_MAX,
     TRAITS_BYTES_MAX,
@@ -43,13 +43,25 @@ def _size(name: str, value: Any) -> int | None:
 def _merge_traits(state: PersonState, given: Mapping[str, Any], at: Micros, out: Outputs) -> None:
     """Take over traits; null removes one. An older event than the newest fills gaps only."""
     newest = state.traits_at is None or at >= state.traits_at
+    _put_traits(state, given, out, over=newest)
+    if newest:
+        state.traits_at = at
+
+
+def put_trait(state: PersonState, name: str, value: Any, out: Outputs) -> bool:
+    """Set a trait by hand, whatever is known (None removes it); False where it does not fit."""
+    _put_traits(state, {name: value}, out, over=True)
+    return bool(state.traits.get(name) == value)
+
+
+def _put_traits(state: PersonState, given: Mapping[str, Any], out: Outputs, *, over: bool) -> None:
     # A new dict each time: snapshots and commands already handed out keep theirs.
     traits = dict(state.traits)
     room = TRAITS_BYTES_MAX - sum(
         len(name) + (_size(name, value) or 0) for name, value in traits.items()
     )
     for name, value in given.items():
-        if not newest and name in traits:
+        if not over and name in traits:
             continue
         if name in traits:
             room += len(name) + (_size(name, traits[name]) or 0)
@@ -69,8 +81,6 @@ def _merge_traits(state: PersonState, given: Mapping[str, Any], at: Micros, out:
         traits[name] = value
         room -= len(name) + size
     state.traits = traits
-    if newest:
-        state.traits_at = at
 
 
 def absorb(state: PersonState, event: Event, at: Micros, out: Outputs) -> None:
@@ -81,7 +91,8 @@ def absorb(state: PersonState, event: Event, at: Micros, out: Outputs) -> None:
         state.last_seen_at = at
     elif at < state.first_seen_at:
         state.first_seen_at = at
-    if event.user_id is not None:
+    # What is forwarded still bears the id it came under.
+    if event.user_id is not None and (event.user_id == state.person or state.user_id is None):
         state.user_id = event.user_id
     if event.anonymous_id is not None:
         state.anonymous_id = event.anonymous_id
@@ -96,13 +107,13 @@ def absorb(state: PersonState, event: Event, at: Micros, out: Outputs) -> None:
 def _absorb_call(state: PersonState, event: Event, at: Micros, out: Outputs) -> None:
     """What calls other than `track` say of the person."""
     if event.type == IDENTIFY:
+        if event.user_id is not None and event.anonymous_id is not None:
+            ask_for(state, event.anonymous_id, out)
         _merge_traits(state, event.traits, at, out)
     elif event.type == GROUP and event.group_id is not None:
         _merge_traits(state, {GROUP_TRAIT: event.group_id}, at, out)
     elif event.type == ALIAS and event.previous_id is not None:
-        known = event.previous_id in state.aliases
-        if not known and len(state.aliases) < ALIASES_MAX:
-            state.aliases = (*state.aliases, event.previous_id)
+        ask_for(state, event.previous_id, out)
 
 
 def calendar_for(state: PersonState, rules: Rules) -> Calendar:
@@ -126,6 +137,23 @@ def _approximate(state: PersonState, rules: Rules) -> tuple[str, ...]:
         rules.tags[key][0]
         for key, is_estimate in rules.estimates.items()
         if (data := state.tags.get(key)) is not None and is_estimate(data)
+    )
+
+
+def moved(state: PersonState, rules: Rules, out: Outputs) -> None:
+    """Hand out that the person is another one now, before what is known of them is gone."""
+    first_seen_at, last_seen_at = state.first_seen_at, state.last_seen_at
+    out.profiles.append(
+        Profile(
+            person=state.person,
+            as_of=state.now,
+            source_partition=out.partition,
+            source_offset=state.applied >> 16,
+            revision=rules.revision,
+            first_seen_at=state.now if first_seen_at is None else first_seen_at,
+            last_seen_at=state.now if last_seen_at is None else last_seen_at,
+            merged_into=state.merged_into,
+        )
     )
 
 

@@ -47,7 +47,8 @@ class Run(msgspec.Struct, array_like=True, gc=False):
     """What a trigger has under way in the person: a send put off, or a journey that waits.
 
     It is at `step` of `trigger_version`, since `since`, and looked at again at `due_at`.
-    `reason` says what for: the outcome that put a send off, or `wait`, `wait_for`, `matched`.
+    `reason` says what for: the outcome that put a send off, or `wait`, `wait_for`, `matched`
+    (by the event `matched_by`).
     A send put off is dropped as expired from `expires_at` on. `properties` are the entry
     event's, as msgpack: untouched until then, and their size known. `entered_as` is the
     person under whose name it entered, empty where that is this one: ids go by it.
@@ -66,6 +67,19 @@ class Run(msgspec.Struct, array_like=True, gc=False):
     step: int = 0
     since: Micros = 0
     entered_as: str = ""
+    matched_by: str = ""
+
+
+class Asked(msgspec.Struct, array_like=True, gc=False):
+    """Somebody was asked at `at` by the person `by` for all that is known of them.
+
+    They asked in turn, and we asked to be first, where `waits` is set: their ask is answered
+    once they have said that they are not to be had.
+    """
+
+    at: Micros
+    by: str
+    waits: bool = False
 
 
 class Sending(msgspec.Struct, array_like=True, gc=False):
@@ -96,8 +110,9 @@ class PersonState(msgspec.Struct, array_like=True, gc=False):
     `wake_at` is the earliest instant at which the person needs attention without an event.
     `traits` is replaced, never changed: what was handed out keeps its own. `slots` are under
     the fingerprints of their entries, `next_due` is the earliest instant of theirs.
-    `merged_into`: this is only a forwarding address any more. `merged` are those taken in,
-    with the position in their log up to which that is done; `asking` those asked for, since.
+    `merged_into`: this is only a forwarding address any more. `merged` are those who answered
+    or handed on, with the position in their log up to which it is folded here (-1 where it came
+    by way of another), the one longest silent first; `asking` those who have yet to answer.
     Fields are only ever added at the end, with a default: old bytes stay readable.
     """
 
@@ -126,7 +141,7 @@ class PersonState(msgspec.Struct, array_like=True, gc=False):
     next_due: Micros = NEVER
     merged_into: str | None = None
     merged: dict[str, int] = {}
-    asking: dict[str, Micros] = {}
+    asking: dict[str, Asked] = {}
 
 
 _encode: Final = msgspec.msgpack.Encoder().encode

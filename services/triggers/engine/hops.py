@@ -1,0 +1,118 @@
+"""Between two people's logs: asking for one, and being nothing but a forwarding address.
+
+A link between two logs keeps the order in which it was written to, and may say again what it
+said: each hop bears the place in its maker's log, and what is no later than the last is a
+repetition. So along each link, and along every chain of them, all arrives once and in order.
+"""
+
+from typing import Final, Literal
+
+from services.contracts.codec import encode_event, encode_hop, encode_json
+from services.contracts.control import HOPS_MAX, Answer, Ask, Forward
+from services.contracts.delivery import Delivery
+from services.contracts.errors import Malformed
+from services.contracts.event import PERSON_CHARS_MAX, Event
+from services.contracts.time import Micros
+from services.triggers.engine.limits import ASKING_MAX, MERGED_MAX
+from services.triggers.engine.outputs import Outputs
+from services.triggers.engine.state import Asked, PersonState
+
+_RESERVED: Final = "\x00"
+"""Nobody's id begins with it."""
+
+
+def ask_for(state: PersonState, other: str, out: Outputs) -> None:
+    """The person turned out to be `other` too: ask for what is known of them, once."""
+    if other == state.person or other in state.merged or other in state.asking:
+        return
+    if not 0 < len(other) <= PERSON_CHARS_MAX or other.startswith(_RESERVED):
+        return
+    if len(state.asking) >= ASKING_MAX:
+        return  # SDKs say again who somebody is, whenever they log in
+    state.asking[other] = Asked(at=state.now, by=state.person)
+    out.hops.append(Ask(person=other, by=state.person, at=state.now))
+
+
+def is_new(state: PersonState, source: str, position: int) -> bool:
+    """Whether a hop of `source` was not folded before; it is remembered then."""
+    merged = state.merged
+    if position <= merged.get(source, -1):
+        return False
+    merged.pop(source, None)
+    merged[source] = position
+    if len(merged) > MERGED_MAX:
+        del merged[next(iter(merged))]
+    return True
+
+
+def forward_event(state: PersonState, event: Event, now: Micros, out: Outputs) -> None:
+    """Hand on an event that came for one who is somebody else now."""
+    out.counts["forwarded"] += 1
+    _forward(state, "event", encode_event(event), (), now, out)
+
+
+def forward_delivery(state: PersonState, delivery: Delivery, now: Micros, out: Outputs) -> None:
+    """Hand on what became of a send to one who is somebody else now."""
+    _forward(state, "delivery", encode_json(delivery), (), now, out)
+
+
+def forward_answer(state: PersonState, answer: Answer, now: Micros, out: Outputs) -> None:
+    """Hand on what one was asking for who is somebody else now."""
+    _forward(state, "answer", encode_hop(answer), (), now, out)
+
+
+def forward_again(state: PersonState, forward: Forward, now: Micros, out: Outputs) -> None:
+    """Hand on what was handed on before.
+
+    Raises:
+        Malformed: `too_many_hops`; the state is as it was.
+    """
+    _forward(state, forward.kind, forward.body, forward.path, now, out)
+
+
+def _forward(
+    state: PersonState,
+    kind: Literal["event", "delivery", "answer"],
+    body: bytes,
+    path: tuple[str, ...],
+    now: Micros,
+    out: Outputs,
+) -> None:
+    person, target = state.person, state.merged_into
+    assert target is not None
+    if person not in path:
+        if len(path) >= HOPS_MAX:
+            raise Malformed("too_many_hops", "a record was forwarded too often")
+        path = (*path, person)
+    elif not _leads_on(path, person, target):
+        path = (person,)  # it was taken another way then: the ring is not the same any more
+    state.now = now
+    out.hops.append(
+        Forward(
+            person=target,
+            source=person,
+            at=now,
+            position=state.applied,
+            kind=kind,
+            body=body,
+            path=path,
+        )
+    )
+
+
+def is_to_revive(state: PersonState, answer: Answer, path: tuple[str, ...]) -> bool:
+    """Whether addresses lead in a ring, and this is the one to stand for all in it.
+
+    People who ask each other in a ring may all answer, and nobody is left to take it in. What
+    was handed over goes round until the least id of the ring takes it. Only what brings a
+    state does that: with nothing known an event would be decided as if nothing had been sent.
+    """
+    person, target = state.person, state.merged_into
+    if answer.state is None or target is None or person not in path:
+        return False
+    return person == min(path[path.index(person) :]) and _leads_on(path, person, target)
+
+
+def _leads_on(path: tuple[str, ...], person: str, target: str) -> bool:
+    after = path.index(person) + 1
+    return after == len(path) or path[after] == target

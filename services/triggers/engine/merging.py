@@ -1,0 +1,229 @@
+"""Two people turn out to be one: the three records by which one takes in the other.
+
+B asks A, A answers with its whole state and is from then on an address that forwards to B, B
+takes the state in. While anybody is asked for, B holds sends that are under caps. Every call
+leaves `wake_at` as the others do. docs/decisions/0007-merging-people.md says why so.
+"""
+
+import msgspec
+
+from services.contracts.codec import decode_answer, decode_delivery, decode_event
+from services.contracts.control import Answer, Ask, Forward
+from services.contracts.decision import Outcome
+from services.contracts.errors import Malformed
+from services.contracts.time import Micros
+from services.triggers.engine.decide import (
+    OTHER_PERSON,
+    adopt_rules,
+    apply_delivery,
+    conclude,
+    decide,
+)
+from services.triggers.engine.hops import (
+    forward_again,
+    forward_answer,
+    is_new,
+    is_to_revive,
+)
+from services.triggers.engine.limits import (
+    ALIASES_MAX,
+    ASKING_MAX,
+    HANDED_BYTES_MAX,
+    INSTANT_MAX,
+    MERGED_MAX,
+)
+from services.triggers.engine.merge_states import merge_states
+from services.triggers.engine.outputs import Outputs
+from services.triggers.engine.person import moved
+from services.triggers.engine.rules import Rules
+from services.triggers.engine.sensing import watch
+from services.triggers.engine.state import (
+    PersonState,
+    decode_state,
+    encode_state,
+    new_state,
+)
+
+_HELD = Outcome.MERGE.value
+
+
+def apply_ask(state: PersonState, ask: Ask, rules: Rules, now: Micros, out: Outputs) -> None:
+    """Somebody says to be this person too: hand everything over, unless another has it.
+
+    Of two who ask each other the one with the lesser id hands over; the other waits for that.
+
+    Raises:
+        Malformed: `bad_time`, as `decide`.
+    """
+    now = _begin(state, ask.person, now)
+    state.now = now
+    if state.merged_into is not None:
+        _answer(state, ask.by, None, out)
+        return
+    mutual = state.asking.get(ask.by)
+    if mutual is not None and ask.by < state.person:
+        mutual.waits = True
+        return
+    _hand_over(state, ask.by, rules, out)
+
+
+def apply_answer(
+    state: PersonState, answer: Answer, rules: Rules, now: Micros, out: Outputs
+) -> None:
+    """Who was asked has answered: take in what they were, or learn that they are another.
+
+    Raises:
+        Malformed: `bad_time`, as `decide`, or the state cannot be read.
+    """
+    now = _begin(state, answer.person, now)
+    handed = _handed(answer)
+    if not is_new(state, answer.source, answer.position):
+        return
+    if state.merged_into is not None:
+        forward_answer(state, answer, now, out)
+        return
+    _take(state, answer, handed, rules, now, out)
+
+
+def apply_forward(
+    state: PersonState, forward: Forward, rules: Rules, now: Micros, out: Outputs
+) -> None:
+    """Something came for one whom the person took in: it happens to the person.
+
+    Raises:
+        Malformed: what `decide` and the others raise, or the record cannot be read.
+    """
+    now = _begin(state, forward.person, now)
+    source, position = forward.source, forward.position
+    if position <= state.merged.get(source, -1):
+        return
+    answer = decode_answer(forward.body) if forward.kind == "answer" else None
+    if state.merged_into is not None and not (
+        answer is not None and is_to_revive(state, answer, forward.path)
+    ):
+        forward_again(state, forward, now, out)
+        is_new(state, source, position)
+        return
+    if answer is not None:
+        handed = _handed(answer)
+        state.merged_into = None
+        is_new(state, source, position)
+        state.merged.setdefault(answer.source, -1)
+        _take(state, answer, handed, rules, now, out)
+        return
+    if forward.kind == "event":
+        event = msgspec.structs.replace(decode_event(forward.body), person=state.person)
+        decide(state, event, rules, now, out)
+    else:
+        delivery = msgspec.structs.replace(decode_delivery(forward.body), person=state.person)
+        apply_delivery(state, delivery, rules, now, out)
+    is_new(state, source, position)
+
+
+def _begin(state: PersonState, person: str, now: Micros) -> Micros:
+    if person != state.person:
+        raise ValueError(OTHER_PERSON)
+    if not 0 <= now < INSTANT_MAX:
+        raise Malformed("bad_time", "an instant outside 1970 to 2100")
+    return max(now, state.now)
+
+
+def _handed(answer: Answer) -> PersonState | None:
+    return None if answer.state is None else decode_state(answer.state)
+
+
+def _answer(state: PersonState, person: str, handed: bytes | None, out: Outputs) -> None:
+    out.hops.append(
+        Answer(
+            person=person,
+            source=state.person,
+            at=state.now,
+            position=state.applied,
+            state=handed,
+        )
+    )
+
+
+def _hand_over(state: PersonState, to: str, rules: Rules, out: Outputs) -> None:
+    """Answer with all that is known, and be nothing but an address from now on."""
+    kept = state.asking
+    state.asking = {one: asked for one, asked in kept.items() if one != to}
+    whole = encode_state(state)
+    if len(whole) > HANDED_BYTES_MAX:
+        state.asking = kept
+        _answer(state, to, None, out)
+        return
+    for one, asked in state.asking.items():
+        if asked.waits:
+            _answer(state, one, None, out)
+    _answer(state, to, whole, out)
+    state.merged_into = to
+    moved(state, rules, out)
+    kept_fields = {
+        "v": state.v,
+        "person": state.person,
+        "applied": state.applied,
+        "now": state.now,
+        "merged_into": to,
+        "merged": state.merged,
+    }
+    blank = new_state(state.person)
+    for name in PersonState.__struct_fields__:
+        setattr(state, name, kept_fields.get(name, getattr(blank, name)))
+
+
+def _take(
+    state: PersonState,
+    answer: Answer,
+    handed: PersonState | None,
+    rules: Rules,
+    now: Micros,
+    out: Outputs,
+) -> None:
+    """Go on as both, or without them."""
+    mine = state.asking.pop(answer.source, None)
+    waited = mine is not None and mine.waits
+    if handed is None and waited:
+        state.now = now
+        _hand_over(state, answer.source, rules, out)
+        return
+    if handed is not None:
+        now = max(now, handed.now)
+    state.now = now
+    begun = adopt_rules(state, rules, now) if state.revision != rules.revision else []
+    if now >= state.next_due:
+        begun += watch(state, rules, now)
+    if handed is not None:
+        if waited:
+            handed.asking.pop(state.person, None)  # that ask was not answered, and never is
+        _ask_on(state, handed, answer.source)
+        _remember(state, handed, answer.source)
+        begun += merge_states(state, handed, rules, now, out)
+        state.changed = True
+    if not state.asking:
+        for run in state.sending.runs if state.sending is not None else ():
+            if run.reason == _HELD:
+                run.due_at = now
+    conclude(state, rules, now, out, begun)
+
+
+def _ask_on(state: PersonState, handed: PersonState, source: str) -> None:
+    """Wait for those whom they have asked, too: the answers are forwarded."""
+    for one, asked in handed.asking.items():
+        if one != source and one not in state.merged and one not in state.asking:
+            asked.waits = False
+            state.asking[one] = asked
+    while len(state.asking) > 2 * ASKING_MAX:
+        del state.asking[next(iter(state.asking))]
+
+
+def _remember(state: PersonState, handed: PersonState, source: str) -> None:
+    """Whom they took in is taken in here, by way of them."""
+    others = {one: -1 for one in handed.merged if one != state.person}
+    others.update(state.merged)
+    while len(others) > MERGED_MAX:
+        del others[next(iter(others))]
+    state.merged = others
+    known = dict.fromkeys((*state.aliases, *handed.aliases, source))
+    known.pop(state.person, None)
+    state.aliases = tuple(known)[:ALIASES_MAX]

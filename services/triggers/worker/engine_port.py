@@ -89,10 +89,6 @@ def state_decoder(engine: Engine) -> Callable[[bytes], Any]:
     return decode_stored
 
 
-def _not_yet(*_: Any) -> None:
-    raise Malformed("unknown_kind", "merges are not folded yet")
-
-
 def triggers_engine(workspace: str) -> Engine:
     """The one of `services.triggers.engine`."""
     from services.triggers import engine
@@ -108,8 +104,8 @@ def triggers_engine(workspace: str) -> Engine:
         outputs=engine.Outputs,
         decide=engine.decide,
         apply_delivery=engine.apply_delivery,
-        apply_ask=_not_yet,
-        apply_answer=_not_yet,
-        apply_forward=_not_yet,
+        apply_ask=engine.apply_ask,
+        apply_answer=engine.apply_answer,
+        apply_forward=engine.apply_forward,
         wake=engine.wake,
     )

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from services.contracts.decision import Outcome
-from services.triggers.engine.candidates import Candidate, Moment, Refusal
-from services.triggers.engine.rules import Rule
+from services.triggers.engine.candidates import Candidate, Moment, Refusal, by_age
+from services.triggers.engine.rules import PAUSED, Rule
 from services.triggers.engine.state import Run
 
 _WAITS_FOR_BETTER: Final = Outcome.ARBITRATION.value
@@ -72,10 +72,10 @@ def displaced(winner: Candidate, moment: Moment) -> list[tuple[Run, Refusal]]:
 
 
 def _live(moment: Moment) -> Iterator[tuple[Run, Rule]]:
-    """Sends that wait, of triggers that would send them."""
-    for pending in moment.sending.runs:
-        rule = moment.rules.triggers.get(pending.trigger)
-        if rule is not None and rule.trigger.status != "paused":
+    """Runs of triggers that would go on with them: who entered first before the others."""
+    for pending in by_age(moment.sending.runs):
+        rule = moment.rules.versions.of(pending)
+        if rule is not None and rule.trigger.status != PAUSED:
             yield pending, rule
 
 

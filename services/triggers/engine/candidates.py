@@ -1,7 +1,10 @@
-"""Candidates: one trigger that may send to one person now, and what refuses or enters one."""
+"""Candidates: one trigger for which something is to be decided in one person now.
 
-from collections.abc import Callable
-from typing import Any
+Who comes in, who came in and was put off, and who is on a journey and has come to a send.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import Any, Final
 
 import msgspec
 
@@ -14,18 +17,26 @@ from services.triggers.engine.limits import (
     ENTRIES_MAX,
     NEVER,
     ONCE_KEYS_MAX,
+    RUNS_BYTES_MAX,
+    RUNS_MAX,
 )
 from services.triggers.engine.outputs import Outputs
+from services.triggers.engine.program import MATCHED, WAIT, WAIT_FOR, SendStep
 from services.triggers.engine.rules import Rule, Rules
 from services.triggers.engine.state import PersonState, Run, Sending
+from services.triggers.engine.waits import decode_properties, encode
+
+WAITS: Final = frozenset({WAIT, WAIT_FOR, MATCHED})
 
 
 class Candidate(msgspec.Struct, kw_only=True, eq=False):
-    """One trigger that may send to one person now.
+    """One trigger for which something is to be decided in one person now.
 
-    `run` is set where it entered earlier and was put off; `deadline` orders candidates
-    of equal priority. `key` is kept by `dedup_key`, once it is asked for. `held_out` is known
-    once the checks came to the holdout.
+    `run` is set where it entered earlier. It is `entering` until its entry is decided: then
+    all checks are made, later those of each send alone. `step` is the number of the step it
+    stands at; `deadline` orders candidates of equal priority. `key` and `packed` are kept by
+    `dedup_key` and `packed_properties`, once they are asked for. `held_out` is known once the
+    checks came to the holdout.
     """
 
     rule: Rule
@@ -34,13 +45,16 @@ class Candidate(msgspec.Struct, kw_only=True, eq=False):
     origin_received_at: Micros
     entered_at: Micros
     deadline: Micros
+    step: int = 0
+    entering: bool = True
     run: Run | None = None
     key: int | None = None
+    packed: bytes | None = None
     held_out: bool = False
 
     @property
     def trigger(self) -> str:
-        """The trigger's id, as a put-off send has it."""
+        """The trigger's id, as a run has it."""
         return self.rule.trigger.id
 
     @property
@@ -48,14 +62,31 @@ class Candidate(msgspec.Struct, kw_only=True, eq=False):
         """And its version."""
         return self.rule.trigger.version
 
-    def order(self) -> tuple[int, Micros, str, Micros, str]:
+    @property
+    def entered_as(self) -> str:
+        """And under which other name they entered, empty where under their own."""
+        return "" if self.run is None else self.run.entered_as
+
+    @property
+    def send(self) -> SendStep | None:
+        """What is to be sent, None for the entry of a journey that begins otherwise."""
+        return self.rule.program.send_at(self.step)
+
+    def order(self) -> tuple[int, Micros, str, Micros, str, str]:
         """Candidates of one moment are decided in ascending order: a total one.
 
         What the person's value adds to the priority is the same for all of them, and so
         changes nothing here.
         """
         trigger = self.rule.trigger
-        return (-trigger.priority, self.deadline, trigger.id, self.entered_at, self.event_id)
+        return (
+            -trigger.priority,
+            self.deadline,
+            trigger.id,
+            self.entered_at,
+            self.event_id,
+            self.entered_as,
+        )
 
 
 def coming_in(
@@ -72,10 +103,48 @@ def coming_in(
     )
 
 
+def coming_back(run: Run, rule: Rule) -> Candidate:
+    """Somebody whose run is due: put off at a send or an entry, or come to the end of a wait."""
+    return Candidate(
+        rule=rule,
+        event_id=run.event_id,
+        properties=decode_properties(run.properties),
+        origin_received_at=run.origin_received_at,
+        entered_at=run.entered_at,
+        deadline=run.expires_at,
+        step=run.step,
+        entering=is_entry(run),
+        run=run,
+        packed=run.properties,
+        held_out=run.held_out,
+    )
+
+
+def is_entry(run: Run) -> bool:
+    """Whether it is the entry that was put off, and nothing of it decided yet."""
+    return run.step == 0 and run.reason not in WAITS
+
+
+def by_age(runs: Iterable[Run]) -> list[Run]:
+    """Runs of one person, who entered first before the others: a total order."""
+    return sorted(runs, key=_age)
+
+
+def _age(run: Run) -> tuple[Micros, str, str, str]:
+    return run.entered_at, run.trigger, run.event_id, run.entered_as
+
+
+def by_due(runs: Iterable[Run]) -> list[Run]:
+    """Runs of one person in the order in which they are due, then of age."""
+    return sorted(runs, key=lambda run: (run.due_at, *_age(run)))
+
+
 class Moment(msgspec.Struct, kw_only=True, eq=False):
     """The candidates of one event or instant are decided in this: a person at `now`.
 
-    `entered` are those of them that were sent or put off so far, best first.
+    `entered` are those of them that were sent, or newly came in, so far. `at_work` are the
+    put-off entries that are decided again and have not had their turn: they keep their places
+    among the runs.
     """
 
     state: PersonState
@@ -84,6 +153,13 @@ class Moment(msgspec.Struct, kw_only=True, eq=False):
     now: Micros
     out: Outputs
     entered: list[Candidate] = []
+    at_work: list[Run] = []
+
+    def has_room(self, one: Candidate) -> bool:
+        """Whether the person may have one more run."""
+        runs = [*self.sending.runs, *self.at_work]
+        size = sum(len(run.properties) for run in runs) + len(packed_properties(one))
+        return len(runs) < RUNS_MAX and size <= RUNS_BYTES_MAX
 
     @property
     def bonus(self) -> int:
@@ -106,6 +182,13 @@ class Refusal(msgspec.Struct, frozen=True, kw_only=True, eq=False):
 
 
 Check = Callable[[Candidate, Moment], Refusal | None]
+
+
+def packed_properties(one: Candidate) -> bytes:
+    """The entry event's properties as a run keeps them."""
+    if one.packed is None:
+        one.packed = encode(one.properties)
+    return one.packed
 
 
 def key_values(one: Candidate) -> dict[str, Any] | None:
@@ -151,6 +234,6 @@ def enter(one: Candidate, sending: Sending) -> None:
         _remember(sending.entries, one.rule.trigger.id, at, ENTRIES_MAX)
 
 
-def due_at(pending: Run, frees_at: Micros | None) -> Micros:
+def due_at(run: Run, frees_at: Micros | None) -> Micros:
     """When a put-off candidate is looked at again: free, or expired, whichever comes first."""
-    return min(pending.expires_at, NEVER if frees_at is None else frees_at)
+    return min(run.expires_at, NEVER if frees_at is None else frees_at)

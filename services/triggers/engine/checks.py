@@ -1,7 +1,8 @@
 """The checks that each candidate must pass, in order; the first refusal is recorded.
 
 The order is that of the semantics: paused, consent, audience, rollout, dedup, reentry,
-holdout, (arbitration,) quiet hours, cap. Arbitration comes where those are left whom nothing
+holdout, (arbitration,) quiet hours, cap; the last two where there is something to send.
+Arbitration comes where those are left whom nothing
 but the hour and the caps can keep back: no other makes anybody wait, or takes their place.
 """
 
@@ -21,15 +22,16 @@ from services.triggers.engine.candidates import (
 from services.triggers.engine.caps import full, refusal, sends_before
 from services.triggers.engine.clauses import Subjects, failing
 from services.triggers.engine.fingerprint import hundredth
-from services.triggers.engine.limits import SENDS_MAX, SHADOW_SENDS_MAX
+from services.triggers.engine.limits import RUNS_MAX, SENDS_MAX, SHADOW_SENDS_MAX
 from services.triggers.engine.person import calendar_for
 from services.triggers.engine.quiet import quiet_until
+from services.triggers.engine.rules import PAUSED
 
 CONSENT_TRAIT: Final = "consent"
 
 
 def _paused(one: Candidate, moment: Moment) -> Refusal | None:
-    if one.rule.trigger.status != "paused":
+    if one.rule.trigger.status != PAUSED:
         return None
     return Refusal(outcome=Outcome.PAUSED, details={})
 
@@ -41,7 +43,17 @@ def _consent(one: Candidate, moment: Moment) -> Refusal | None:
     category = one.rule.trigger.category
     if category == "transactional":
         return None
-    asked = (category, one.rule.send.channel)
+    # Who enters otherwise than by a send needs one channel that is open; each send asks again.
+    channels = one.rule.program.channels if one.send is None else (one.send.send.channel,)
+    refused: Refusal | None = None
+    for channel in channels:
+        refused = _consent_for((category, channel), given, moment)
+        if refused is None:
+            break
+    return refused
+
+
+def _consent_for(asked: tuple[str, str], given: Any, moment: Moment) -> Refusal | None:
     # An answer that is none of true, false and null is an answer too, and no consent.
     if given is not None and not isinstance(given, dict):
         return Refusal(outcome=Outcome.CONSENT, details={"refused": CONSENT_TRAIT})
@@ -129,11 +141,10 @@ def _holdout(one: Candidate, moment: Moment) -> Refusal | None:
 
 
 def _quiet_hours(one: Candidate, moment: Moment) -> Refusal | None:
-    table = one.rule.quiet
-    if table is None:
+    if one.send is None or one.send.quiet is None:
         return None
     zone = calendar_for(moment.state, moment.rules).zone
-    until = quiet_until(table, zone, moment.now)
+    until = quiet_until(one.send.quiet, zone, moment.now)
     if until is None:
         return None
     return Refusal(
@@ -145,9 +156,9 @@ def _quiet_hours(one: Candidate, moment: Moment) -> Refusal | None:
 
 
 def _cap(one: Candidate, moment: Moment) -> Refusal | None:
-    caps = one.rule.caps
-    if not caps:
+    if one.send is None or not one.send.caps:
         return None
+    caps = one.send.caps
     sending, rules, now, held_out = moment.sending, moment.rules, moment.now, one.held_out
     sends = sends_before(sending, held_out=held_out)
     capped = refusal(sends, caps, now, calendar_for(moment.state, rules))
@@ -167,7 +178,16 @@ def _cap(one: Candidate, moment: Moment) -> Refusal | None:
     return None
 
 
-CHECKS: Final[tuple[Check, ...]] = (
+def _room(one: Candidate, moment: Moment) -> Refusal | None:
+    """Whoever begins a journey needs a place among the runs to its end."""
+    if one.run is not None or not one.rule.program.is_journey or moment.has_room(one):
+        return None
+    count = len(moment.sending.runs) + len(moment.at_work)
+    details = {"policy": "runs_max", "count": count, "limit": RUNS_MAX}
+    return Refusal(outcome=Outcome.CAP, details=details)
+
+
+ENTRY_CHECKS: Final[tuple[Check, ...]] = (
     _paused,
     _consent,
     _audience,
@@ -178,12 +198,15 @@ CHECKS: Final[tuple[Check, ...]] = (
     arbitration,
     _quiet_hours,
     _cap,
+    _room,
 )
+SEND_CHECKS: Final[tuple[Check, ...]] = (_consent, _quiet_hours, _cap)
+"""Of each send of a journey, once its entry is decided. A holdout was drawn there."""
 
 
 def first_refusal(one: Candidate, moment: Moment) -> Refusal | None:
     """The first check that refuses, None where all pass."""
-    for check in CHECKS:
+    for check in ENTRY_CHECKS if one.entering else SEND_CHECKS:
         refused = check(one, moment)
         if refused is not None:
             return refused

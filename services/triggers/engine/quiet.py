@@ -6,25 +6,19 @@ instant from which the clock is outside.
 """
 
 from collections.abc import Iterable
-from datetime import timedelta
 from functools import lru_cache
-from typing import Final
-from zoneinfo import ZoneInfo
 
 from services.contracts.definitions import QuietHours
-from services.contracts.time import DAY, HOUR, MINUTE, Micros, from_micros
-from services.triggers.engine.limits import CALENDAR_MEMO_MAX
-
-MINUTES_OF_DAY: Final = DAY // MINUTE
-_MICROSECOND: Final = timedelta(microseconds=1)
+from services.contracts.time import DAY, MINUTE, Micros
+from services.triggers.engine.local import (
+    MINUTES_OF_DAY,
+    minute_of_day,
+    next_change,
+    offset_of,
+)
 
 QuietTable = tuple[int, ...]
 """For each minute of a local day how many quiet minutes follow by the clock, 0: not quiet."""
-
-
-def minute_of(clock: str) -> int:
-    """Minute of the day of a clock time, `08:30` is 510."""
-    return int(clock[:2]) * 60 + int(clock[3:])
 
 
 def quiet_minutes(hours: Iterable[QuietHours], channel: str) -> list[bool]:
@@ -33,7 +27,7 @@ def quiet_minutes(hours: Iterable[QuietHours], channel: str) -> list[bool]:
     for one in hours:
         if one.channels and channel not in one.channels:
             continue
-        minute, end = minute_of(one.start), minute_of(one.end)
+        minute, end = minute_of_day(one.start), minute_of_day(one.end)
         while minute != end:
             quiet[minute] = True
             minute = (minute + 1) % MINUTES_OF_DAY
@@ -59,43 +53,12 @@ def quiet_until(table: QuietTable, zone: str, at: Micros) -> Micros | None:
     """The first instant after `at` that is not quiet, None where `at` itself is not."""
     until = at
     while True:
-        clock = (until + _offset(zone, until)) % DAY
+        clock = (until + offset_of(zone, until)) % DAY
         minutes = table[clock // MINUTE]
         if minutes == 0:
             return until if until > at else None
         end = until + minutes * MINUTE - clock % MINUTE
-        changes_at = _next_change(zone, until, end)
+        changes_at = next_change(zone, until, end)
         if changes_at is None:
             return end
         until = changes_at
-
-
-def _offset(zone: str, at: Micros) -> int:
-    local = from_micros(at).astimezone(ZoneInfo(zone)).utcoffset()
-    assert local is not None
-    return local // _MICROSECOND
-
-
-def _next_change(zone: str, after: Micros, until: Micros) -> Micros | None:
-    """The first change of clocks in `(after, until]`."""
-    for day in range(after // DAY, until // DAY + 1):
-        for changes_at in _changes(zone, day):
-            if after < changes_at <= until:
-                return changes_at
-    return None
-
-
-@lru_cache(maxsize=CALENDAR_MEMO_MAX)
-def _changes(zone: str, utc_day: int) -> tuple[Micros, ...]:
-    """Instants of a UTC day from which the zone's clocks go differently (none, nearly always)."""
-    found: list[Micros] = []
-    for hour in range(24):
-        low = utc_day * DAY + hour * HOUR - 1
-        high, before = low + HOUR, _offset(zone, low)
-        if _offset(zone, high) == before:
-            continue
-        while high - low > 1:
-            middle = (low + high) // 2
-            low, high = (middle, high) if _offset(zone, middle) == before else (low, middle)
-        found.append(high)
-    return tuple(found)

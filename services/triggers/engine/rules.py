@@ -1,6 +1,6 @@
 """Definitions compiled once for a revision: what an event of each name has to touch."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -9,7 +9,6 @@ from services.contracts.conditions import Condition
 from services.contracts.definitions import Bundle, Tag, Trigger, ValueTiers, Workspace
 from services.contracts.entries import Entry
 from services.contracts.errors import DefinitionError
-from services.contracts.steps import Send
 from services.contracts.time import Micros, parse_duration
 from services.triggers.engine import tags as rolling
 from services.triggers.engine.absence import AbsenceSensor
@@ -19,42 +18,71 @@ from services.triggers.engine.conditions import ReadTag, Test, compile_test
 from services.triggers.engine.dates import DateSensor
 from services.triggers.engine.fingerprint import fingerprint_parts
 from services.triggers.engine.inactivity import InactivitySensor
-from services.triggers.engine.quiet import QuietTable, quiet_table
+from services.triggers.engine.program import Program, awaited_events, compile_program
 from services.triggers.engine.reactions import Listening, React, compile_reaction
 from services.triggers.engine.schedule import ScheduleSensor
 from services.triggers.engine.sensors import Make, Making, Sensor, Waits, WayOut
 from services.triggers.engine.sequence import SequenceSensor
 from services.triggers.engine.sketches import distinct, top_k
-from services.triggers.engine.state import TagData, Tags
+from services.triggers.engine.state import Run, TagData, Tags
 from services.triggers.engine.tags import Read, Rolling, tag_key
-from services.triggers.engine.waits import compile_match
+from services.triggers.engine.waits import Match, compile_match
 from services.triggers.engine.watch import WatchSensor, tag_change, threshold
 from services.triggers.engine.windows import Calendar, Window, calendar_of, window_of
 
-DECIDED_STATUSES = frozenset({"live", "paused"})
-DEFAULT_ADDRESS_TRAITS = {
-    "mail": "email",
-    "sms": "phone",
-    "push": "push_token",
-    "wecom": "wecom_id",
-}
+PAUSED: Final = "paused"
+DECIDED_STATUSES: Final = frozenset({"live", PAUSED})
 
 
 class Rule(msgspec.Struct, frozen=True, kw_only=True, eq=False):
-    """A compiled trigger; durations in microseconds."""
+    """One version of a trigger, compiled; durations in microseconds. Its status is today's."""
 
     trigger: Trigger
-    send: Send
-    address_trait: str | None
+    program: Program
+    way_out: Match | None
     audience: Condition | None
     audience_holds: Test | None
     dedup_window: int
     cooldown: int | None
     arbitration_window: int | None
-    quiet: QuietTable | None
     expires_after: int
     send_within: int
-    caps: tuple[Cap, ...]
+
+
+class Versions:
+    """The rules of the triggers in force, by version.
+
+    Those of earlier versions are compiled when somebody who entered under one is there: that
+    changes no answer. What cannot be right any more (a tag is gone) is as good as gone.
+    """
+
+    def __init__(
+        self,
+        current: Mapping[str, Rule],
+        pinned: Iterable[Trigger],
+        compiled: Callable[[Trigger], Rule | None],
+    ) -> None:
+        self._current = current
+        self._pinned = {(one.id, one.version): one for one in pinned}
+        self._compiled = compiled
+        self._known: dict[tuple[str, int], Rule | None] = {}
+
+    def of(self, run: Run) -> Rule | None:
+        """The rule that a run goes by, None where it is not to be had any more."""
+        rule = self._current.get(run.trigger)
+        if rule is not None and rule.trigger.version != run.trigger_version:
+            key = run.trigger, run.trigger_version
+            if key not in self._known:
+                self._known[key] = self._earlier(key, rule.trigger.status)
+            rule = self._known[key]
+        # A trigger that was removed and made again may count its versions from 1 again.
+        return rule if rule is not None and rule.program.knows(run.step, run.reason) else None
+
+    def _earlier(self, key: tuple[str, int], status: Any) -> Rule | None:
+        trigger = self._pinned.get(key)
+        if trigger is None:
+            return None
+        return self._compiled(msgspec.structs.replace(trigger, status=status))
 
 
 class Rules(msgspec.Struct, frozen=True, kw_only=True, eq=False):
@@ -76,9 +104,10 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     read_tag: dict[str, ReadTag]
     tags_empty: dict[str, Any]
     triggers: dict[str, Rule]
+    versions: Versions
     sensors: dict[int, tuple[Rule, Sensor]]
     hearing: dict[str, tuple[int, ...]]
-    """For each event that sensors or exits listen to: the sensors."""
+    """For each event that sensors, exits or waiting runs listen to: the sensors."""
     for_everyone: tuple[int, ...]
     watching: frozenset[int]
     """The sensors that follow tags, and so look before an event changes them."""
@@ -111,14 +140,11 @@ def _reader(tag: Rolling) -> ReadTag:
 def _compile_trigger(
     trigger: Trigger, caps: Sequence[Cap], readers: dict[str, ReadTag], settings: Workspace
 ) -> Rule:
-    send = trigger.steps[0].send
-    assert send is not None
     cooldown, arbitration = trigger.reentry.cooldown, trigger.arbitration_window
-    quiet_hours = () if trigger.category == "transactional" else settings.quiet_hours
     return Rule(
         trigger=trigger,
-        send=send,
-        address_trait=send.to_trait or DEFAULT_ADDRESS_TRAITS.get(send.channel),
+        program=compile_program(trigger, caps, settings.quiet_hours, readers),
+        way_out=None if trigger.exit is None else compile_match(trigger.exit, readers),
         audience=trigger.audience,
         audience_holds=(
             None if trigger.audience is None else compile_test(trigger.audience, readers)
@@ -126,10 +152,8 @@ def _compile_trigger(
         dedup_window=parse_duration(trigger.dedup.window),
         cooldown=None if cooldown is None else parse_duration(cooldown),
         arbitration_window=None if arbitration is None else parse_duration(arbitration),
-        quiet=quiet_table(quiet_hours, send.channel),
         expires_after=parse_duration(trigger.when_capped.expires_after),
         send_within=parse_duration(trigger.send_within),
-        caps=tuple(cap for cap in caps if cap.counts(trigger.id, send.channel, trigger.category)),
     )
 
 
@@ -212,7 +236,7 @@ def _basis(entry: Entry, making: Making) -> list[str]:
 
 
 def _compile_exits(
-    rules: Sequence[Rule], sensors: dict[int, tuple[Rule, Sensor]], readers: dict[str, ReadTag]
+    rules: Sequence[Rule], sensors: dict[int, tuple[Rule, Sensor]]
 ) -> dict[str, tuple[WayOut, ...]]:
     waiting = {
         rule.trigger.id: (key, sensor)
@@ -222,12 +246,12 @@ def _compile_exits(
     exits: dict[str, tuple[WayOut, ...]] = {}
     for rule in rules:
         trigger = rule.trigger
-        if trigger.exit is None:
+        if trigger.exit is None or rule.way_out is None:
             continue
         slot, waits = waiting.get(trigger.id, (None, None))
         way = WayOut(
             trigger=trigger.id,
-            match=compile_match(trigger.exit, readers),
+            match=rule.way_out,
             key=trigger.exit.key,
             slot=slot,
             waits=waits,
@@ -238,9 +262,9 @@ def _compile_exits(
 
 
 def _hearing(
-    sensors: dict[int, tuple[Rule, Sensor]], exits: Iterable[str]
+    sensors: dict[int, tuple[Rule, Sensor]], awaited: Iterable[str]
 ) -> dict[str, tuple[int, ...]]:
-    hearing: dict[str, tuple[int, ...]] = dict.fromkeys(exits, ())
+    hearing: dict[str, tuple[int, ...]] = dict.fromkeys(awaited, ())
     for key, (_, sensor) in sensors.items():
         for name in sensor.hears:
             hearing[name] = (*hearing.get(name, ()), key)
@@ -272,7 +296,14 @@ def compile_rules(bundle: Bundle, *, workspace: str = "default") -> Rules:
     ]
     late_after = parse_duration(settings.late_after)
     sensors = _compile_sensors(rules, tags, readers, calendar, late_after)
-    exits = _compile_exits(rules, sensors, readers)
+    current = {rule.trigger.id: rule for rule in rules}
+    pinned = [one for one in bundle.pinned if one.id in current]
+
+    def compile_pinned(trigger: Trigger) -> Rule | None:
+        alone = msgspec.structs.replace(bundle, triggers=(trigger,), policies=(), pinned=())
+        return None if check(alone) else _compile_trigger(trigger, caps, readers, settings)
+
+    runs = [*(rule.trigger for rule in rules), *pinned]
     return Rules(
         revision=bundle.revision,
         workspace=workspace,
@@ -296,10 +327,11 @@ def compile_rules(bundle: Bundle, *, workspace: str = "default") -> Rules:
         },
         read_tag=readers,
         tags_empty={one.tag.id: one.rolling.empty for one in tags},
-        triggers={rule.trigger.id: rule for rule in rules},
+        triggers=current,
+        versions=Versions(current, pinned, compile_pinned),
         sensors=sensors,
-        hearing=_hearing(sensors, exits),
-        exits=exits,
+        hearing=_hearing(sensors, [name for one in runs for name in awaited_events(one)]),
+        exits=_compile_exits(rules, sensors),
         for_everyone=tuple(key for key, (_, one) in sensors.items() if one.for_everyone),
         watching=frozenset(
             key for key, (_, one) in sensors.items() if isinstance(one, WatchSensor)

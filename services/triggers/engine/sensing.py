@@ -4,9 +4,9 @@ from services.contracts.event import Event
 from services.contracts.time import Micros
 from services.triggers.engine.candidates import Candidate, coming_in
 from services.triggers.engine.limits import NEVER
-from services.triggers.engine.rules import Rule, Rules
+from services.triggers.engine.rules import PAUSED, Rules
 from services.triggers.engine.sensors import DUE, Sensed
-from services.triggers.engine.state import PersonState, Slot
+from services.triggers.engine.state import PersonState, Run, Slot
 
 
 def hear(
@@ -15,9 +15,9 @@ def hear(
     """Tell an event to the sensors that listen to it; those who came in by it."""
     candidates: list[Candidate] = []
     for key in rules.hearing.get(event.name, ()):
-        rule, sensor = rules.sensors[key]
+        _, sensor = rules.sensors[key]
         sensed = sensor.hear(state.slots.get(key), state, event, at, late=late)
-        candidates += _taken_up(state, key, rule, sensed, now)
+        candidates += _taken_up(state, key, rules, sensed, now)
     return candidates
 
 
@@ -39,9 +39,11 @@ def watch(state: PersonState, rules: Rules, now: Micros) -> list[Candidate]:
 def look(state: PersonState, rules: Rules, now: Micros) -> list[Candidate]:
     """Let every sensor look whose instant has come."""
     candidates = watch(state, rules, now)
-    while state.next_due <= now:
+    while due := [(slot[DUE], key) for key, slot in state.slots.items()]:
         # In the order of the instants: what comes first can change what another finds.
-        key = min(state.slots, key=lambda one: (state.slots[one][DUE], one))
+        at, key = min(due)
+        if at > now:
+            break
         candidates += _look(state, rules, key, now)
     return candidates
 
@@ -49,7 +51,7 @@ def look(state: PersonState, rules: Rules, now: Micros) -> list[Candidate]:
 def adopt(state: PersonState, rules: Rules, now: Micros) -> list[Candidate]:
     """Other rules are in force: slots of entries that are gone go, those of all people begin."""
     state.slots = {key: slot for key, slot in state.slots.items() if key in rules.sensors}
-    state.next_due = _next_due(state)
+    state.next_due = next_due(state, rules)
     candidates = watch(state, rules, now)
     for key in rules.for_everyone:
         if key not in state.slots:
@@ -57,25 +59,27 @@ def adopt(state: PersonState, rules: Rules, now: Micros) -> list[Candidate]:
     return candidates
 
 
-def keep(state: PersonState, key: int, slot: Slot | None) -> None:
+def keep(state: PersonState, key: int, slot: Slot | None, rules: Rules) -> None:
     """Put a slot back as it is now, or do away with it."""
     if slot is None:
         state.slots.pop(key, None)
     else:
         state.slots[key] = slot
-    state.next_due = _next_due(state)
+    state.next_due = next_due(state, rules)
 
 
 def _look(state: PersonState, rules: Rules, key: int, now: Micros) -> list[Candidate]:
-    rule, sensor = rules.sensors[key]
-    return _taken_up(state, key, rule, sensor.look(state.slots.get(key), state, now), now)
+    _, sensor = rules.sensors[key]
+    sensed = sensor.look(state.slots.get(key), state, now)
+    return _taken_up(state, key, rules, sensed, now)
 
 
 def _taken_up(
-    state: PersonState, key: int, rule: Rule, sensed: Sensed, now: Micros
+    state: PersonState, key: int, rules: Rules, sensed: Sensed, now: Micros
 ) -> list[Candidate]:
     slot, entered = sensed
-    keep(state, key, slot)
+    keep(state, key, slot, rules)
+    rule, _ = rules.sensors[key]
     return [
         coming_in(
             rule,
@@ -88,5 +92,15 @@ def _taken_up(
     ]
 
 
-def _next_due(state: PersonState) -> Micros:
-    return min((slot[DUE] for slot in state.slots.values()), default=NEVER)
+def is_held(run: Run, rules: Rules) -> bool:
+    """Whether its trigger is paused: then it stays where it is, however long."""
+    return rules.statuses.get(run.trigger) == PAUSED
+
+
+def next_due(state: PersonState, rules: Rules) -> Micros:
+    """The earliest instant at which a sensor looks or a run goes on by itself."""
+    due: Micros = min((slot[DUE] for slot in state.slots.values()), default=NEVER)
+    for run in state.sending.runs if state.sending is not None else ():
+        if run.due_at < due and not is_held(run, rules):
+            due = run.due_at
+    return due

@@ -7,6 +7,7 @@ import msgspec
 
 from services.contracts.entries import EventMatch, Exit
 from services.contracts.event import Event
+from services.contracts.steps import WaitFor
 from services.contracts.time import Micros
 from services.triggers.engine.clauses import lookup
 from services.triggers.engine.conditions import ReadTag, Test, compile_test
@@ -44,7 +45,7 @@ class Match(msgspec.Struct, frozen=True, kw_only=True, eq=False):
         )
 
 
-def compile_match(match: EventMatch | Exit, readers: Mapping[str, ReadTag]) -> Match:
+def compile_match(match: EventMatch | Exit | WaitFor, readers: Mapping[str, ReadTag]) -> Match:
     """The test of a checked match."""
     return Match(
         events=frozenset(match.events),
@@ -63,6 +64,12 @@ def key_of(properties: Mapping[str, Any], paths: Sequence[str]) -> int | None:
             return None
         parts.append(value_text(value))
     return fingerprint_parts(parts)
+
+
+def same_key(one: Mapping[str, Any], other: Mapping[str, Any], paths: Sequence[str]) -> bool:
+    """Whether the values at these paths are there and the same; without paths they always are."""
+    key = key_of(one, paths)
+    return key is not None and key == key_of(other, paths)
 
 
 def mark_of(properties: Mapping[str, Any], paths: Sequence[str]) -> int:

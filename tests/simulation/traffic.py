@@ -17,6 +17,7 @@ from services.runtime.kafka import partition_of
 from services.triggers.engine import check
 from tests.engine.build import bundle, policy, tag, trigger
 from tests.simulation.loop import Process
+from tests.simulation.merges import Merges
 from tests.simulation.poison import LOOKS_MAX, POISON
 from tests.simulation.world import DECISIONS, DEFINITIONS, EVENTS, Line, Row, World
 
@@ -193,6 +194,8 @@ class Traffic:
         self._world = world
         self._line = Line(world, Process("ingest"))
         self.people = [f"p{number}" for number in range(random.randint(3, 10))]
+        self._merges = Merges(random, list(self.people))
+        self.people += self._merges.anonymous
         self._events = random.choice([30, 80, 160])
         self._recent: list[Event] = []
         self._made = 0
@@ -265,6 +268,8 @@ class Traffic:
             traits=self._traits() if identify else {},
             user_id=person,
         )
+        if now == self._world.now:
+            event = self._merges.of(event)
         if self._world.chance(self._world.faults.poisoned):
             event.properties[POISON] = random.randint(0, LOOKS_MAX)
         self._recent = [*self._recent[-DUPLICATES_KEPT_MAX:], event]
@@ -288,9 +293,11 @@ class Traffic:
 
     async def _direct(self, event: Event) -> None:
         """As an app backend that produces by itself."""
-        message = {
+        message: dict[str, Any] = {
             "type": event.type,
-            "userId": event.person,
+            "userId": event.user_id,
+            "anonymousId": event.anonymous_id,
+            "previousId": event.previous_id,
             "messageId": event.message_id,
             "timestamp": from_micros(event.occurred_at).isoformat(),
             "properties": event.properties,

@@ -10,6 +10,7 @@ from typing import Any, Final
 from aiokafka.errors import KafkaTimeoutError
 
 from services.contracts.time import SECOND, Micros
+from services.runtime.batch.writer import Headed, Headers
 from tests.simulation.loop import Process
 
 EVENTS: Final = "events"
@@ -26,8 +27,6 @@ REBALANCE_SECONDS: Final = 15.0
 BARRIER_SECONDS: Final = 1.0
 """Between the last member's joining and the new assignment."""
 PIECES_MAX: Final = 3
-
-Headers = tuple[tuple[str, bytes], ...]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -148,17 +147,29 @@ class Line:
         """As `BatchWriter.write`: the offset of the last record, or `KafkaTimeoutError`."""
         if not records:
             return None
+        headed = [(key, value, headers) for key, value in records]
+        return await self._sent(topic, partition, headed, in_turn=False)
+
+    async def write_in_turn(self, topic: str, partition: int, records: Collection[Headed]) -> None:
+        """As `BatchWriter.write_in_turn`."""
+        if records:
+            await self._sent(topic, partition, list(records), in_turn=True)
+
+    async def _sent(
+        self, topic: str, partition: int, records: list[Headed], *, in_turn: bool
+    ) -> int:
         answer: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        self.world.outside(self._carry(topic, partition, list(records), headers, answer))
+        self.world.outside(self._carry(topic, partition, records, answer, in_turn=in_turn))
         return await answer
 
     async def _carry(
         self,
         topic: str,
         partition: int,
-        records: list[tuple[bytes | None, bytes]],
-        headers: Headers,
+        records: list[Headed],
         answer: "asyncio.Future[int]",
+        *,
+        in_turn: bool,
     ) -> None:
         world, last = self.world, -1
         pieces = min(len(records), world.random.randint(1, PIECES_MAX))
@@ -171,25 +182,21 @@ class Line:
                 return  # it never left the machine
             if world.chance(world.faults.refused):
                 self._answer(answer, KafkaTimeoutError())
-                return
+                if in_turn or world.random.random() < 0.5:
+                    return
+                continue  # what follows is on its way already
             piece = records[first : first + size]
-            last = self._append(topic, partition, piece, headers)
+            last = self._append(topic, partition, piece)
             if world.chance(world.faults.ack_lost):
                 await self.trip()
                 if self.process.alive() and not world.faults.idempotent:
-                    last = self._append(topic, partition, piece, headers)
+                    last = self._append(topic, partition, piece)
             await self.trip()
         self._answer(answer, last)
 
-    def _append(
-        self,
-        topic: str,
-        partition: int,
-        records: list[tuple[bytes | None, bytes]],
-        headers: Headers,
-    ) -> int:
+    def _append(self, topic: str, partition: int, records: list[Headed]) -> int:
         last = -1
-        for key, value in records:
+        for key, value, headers in records:
             last = self.world.append(topic, partition, key, value, headers)
         return last
 

@@ -245,7 +245,7 @@ def stand_in() -> Engine:
         decode_state=decode_state,
         wake_at_of=wake_at_of,
         applied_of=applied_of,
-        for_everyone=lambda rules: rules.for_everyone,
+        concerns_everyone=lambda before, now: bool(now.for_everyone - before.for_everyone),
         outputs=StandInOutputs,
         decide=decide,
         apply_delivery=apply_delivery,

@@ -189,3 +189,45 @@ def test_the_engines_schedules_reach_people_to_whom_nothing_happens() -> None:
     assert len(partition.fold.timers) == len(MANY)
     partition.restart()
     assert sorted(tick(log, partition, 120)) == sorted(MANY)
+
+
+def journeys(revision: int, status: str) -> InForce:
+    """Half a minute after a note something is sent, unless the trigger is paused."""
+    steps = [{"wait": {"for": "30s"}}, {"send": {"channel": "log"}}]
+    entry = {"events": ["note"]}
+    only = trigger("t", entry=entry, steps=steps, status=status)
+    return InForce(compile_rules(bundle(only, revision=revision)))
+
+
+@pytest.mark.parametrize("restarts", [False, True], ids=["", "over restarts"])
+def test_runs_that_a_pause_held_go_on_once_it_is_over(restarts: bool) -> None:
+    log, partition = Log(), Partition(triggers_engine("default"))
+    for revision, status in ((0, "live"), (5, "paused"), (6, "paused"), (7, "live")):
+        partition.answers[revision] = journeys(revision, status)
+    known(log, partition)
+    log.marker(5)
+    assert tick(log, partition, 2 * ROUND_SECONDS) == []
+    # Another revision under which it is paused still is no reason to wake anybody.
+    log.marker(6)
+    tick(log, partition)
+    assert decode_meta(partition.stored[META_KEY]).round_since == -1
+    log.marker(7)
+    woken: list[list[str]] = []
+    for _ in range(ROUND_SECONDS + 1):
+        woken.append(tick(log, partition))
+        if restarts:
+            partition.restart()
+    assert sorted(person for some in woken for person in some) == sorted(MANY)
+    assert max(map(len, woken)) < len(MANY) / 10
+    assert tick(log, partition, 2 * ROUND_SECONDS) == []
+
+
+@pytest.mark.parametrize("status", ["archived", "draft"])
+def test_runs_that_a_pause_held_end_with_the_trigger(status: str) -> None:
+    log, partition = Log(), Partition(triggers_engine("default"))
+    for revision, now in ((0, "live"), (5, "paused"), (6, status), (7, "live")):
+        partition.answers[revision] = journeys(revision, now)
+    known(log, partition)
+    for revision in (5, 6, 7):
+        log.marker(revision)
+        assert tick(log, partition, ROUND_SECONDS + 1) == []

@@ -9,6 +9,7 @@ from services.triggers.engine.decide import apply_delivery, decide, wake
 from services.triggers.engine.merging import apply_answer, apply_ask, apply_forward
 from services.triggers.engine.outputs import Outputs
 from services.triggers.engine.rules import Rules, compile_rules
+from services.triggers.engine.sensing import concerns_everyone
 from services.triggers.engine.state import (
     PersonState,
     applied_of,
@@ -29,6 +30,7 @@ __all__ = [
     "apply_forward",
     "check",
     "compile_rules",
+    "concerns_everyone",
     "decide",
     "decode_state",
     "encode_state",

@@ -92,6 +92,16 @@ def _taken_up(
     ]
 
 
+def concerns_everyone(before: Rules, now: Rules) -> bool:
+    """Whether these rules want something of people to whom nothing happens, and those did not:
+    an entry begins for all, or runs that were held go on (or end)."""
+    resumed = any(
+        status == PAUSED and now.statuses.get(trigger) != PAUSED
+        for trigger, status in before.statuses.items()
+    )
+    return resumed or not set(now.for_everyone) <= set(before.for_everyone)
+
+
 def is_held(run: Run, rules: Rules) -> bool:
     """Whether its trigger is paused: then it stays where it is, however long."""
     return rules.statuses.get(run.trigger) == PAUSED

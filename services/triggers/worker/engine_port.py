@@ -57,9 +57,9 @@ class Engine:
     decode_state: Callable[[bytes], Any]
     wake_at_of: Callable[[bytes], Micros | None]
     applied_of: Callable[[bytes], int]
-    for_everyone: Callable[[Any], frozenset[int]]
-    """What in the rules concerns people to whom nothing happens, by keys that tell the same
-    thing of one revision from another of the next."""
+    concerns_everyone: Callable[[Any, Any], bool]
+    """(rules of before, rules of now): whether these want something of people to whom nothing
+    happens that those did not."""
     outputs: Callable[[int], Any]
     decide: Act
     apply_delivery: Act
@@ -100,7 +100,7 @@ def triggers_engine(workspace: str) -> Engine:
         decode_state=engine.decode_state,
         wake_at_of=engine.wake_at_of,
         applied_of=engine.applied_of,
-        for_everyone=lambda rules: frozenset(rules.for_everyone),
+        concerns_everyone=engine.concerns_everyone,
         outputs=engine.Outputs,
         decide=engine.decide,
         apply_delivery=engine.apply_delivery,

@@ -300,10 +300,10 @@ class PartitionFold:
         assert answer is not None
         if isinstance(answer, Unavailable):
             raise Malformed(answer.code, answer.reason)
-        everyone = self._engine.for_everyone
-        concerned = everyone(answer.rules) - everyone(self._rules)
+        everyone = self._engine.concerns_everyone(self._rules, answer.rules)
         self._rules = answer.rules
-        self._set_meta(in_force(self.meta, marker.revision, position_of(record), concerned))
+        position = position_of(record)
+        self._set_meta(in_force(self.meta, marker.revision, position, everyone=everyone))
 
     # Failure and the end of a stretch.
 

@@ -19,10 +19,8 @@ ROUND_SECONDS: Final = 60
 _SPAN: Final = ROUND_SECONDS * SECOND
 
 
-def in_force(
-    meta: PartitionMeta, revision: int, position: int, everyone: frozenset[int]
-) -> PartitionMeta:
-    """The meta after a marker; `everyone` is what only the new rules want of all people.
+def in_force(meta: PartitionMeta, revision: int, position: int, *, everyone: bool) -> PartitionMeta:
+    """The meta after a marker; `everyone`: the new rules want something new of all people.
 
     A round under way goes on, or makes room for the new one, which does its work too.
     """

@@ -49,6 +49,7 @@ def problems(*steps: dict[str, Any], **fields: Any) -> list[tuple[str, str]]:
     [
         [SEND, WAIT, SEND, END],
         [{"wait": {"until": "09:00"}}, SEND],
+        [{"send": {"channel": "wecom", "content": {"body": "b"}, "endpoint": "team"}}],
         [{"wait": {"for": "366d", "until": "23:59"}}, OFFER],
         [wait_for([SEND], [SEND, END], key=["order_id"], where=PAID), TASK],
         [wait_for([], []), TAG],
@@ -113,6 +114,15 @@ NO_TAG = {"tag": "nope", "op": "exists"}
         (
             [split([SEND], [{"send": {"channel": "mail", "content": {"body": "b"}}}])],
             "steps[0].split.arms[1].steps[0].send.content.subject", "needs a subject",
+        ),
+        ([{"send": {"channel": "sms"}}], "steps[0].send.content", "a subject or a body"),
+        (
+            [{"send": {"channel": "push", "content": {"body": "b"}, "endpoint": "app"}}],
+            "steps[0].send.endpoint", "channel push has no endpoints",
+        ),
+        (
+            [{"send": {"channel": "sms", "content": {"body": "b", "html": "<b>b</b>"}}}],
+            "steps[0].send.content.html", "channel sms knows no HTML",
         ),
         (
             [{"handoff": {"to": "sales", "endpoint": "crm"}}],

@@ -36,6 +36,9 @@ STEP_WAIT_MAX: Final = "366d"
 
 KINDS: Final = Step.__struct_fields__
 _EFFECTS: Final = frozenset({"send", "offer", "handoff", "tag"})
+_WITH_ENDPOINTS: Final = frozenset({"webhook", "wecom"})
+_SAYING: Final = frozenset({"sms", "push", "wecom", "inbox"})
+"""What they bring is these texts and nothing else."""
 _TAG_BYTES_SPARE: Final = 5
 """What msgpack adds to a text at most."""
 
@@ -143,12 +146,17 @@ def _step_problems(place: str, step: Step) -> Iterator[tuple[str, str]]:
 def _send_problems(send: Send) -> Iterator[tuple[str, str]]:
     if send.channel == "webhook" and send.endpoint is None:
         yield "endpoint", "a webhook needs the name of an endpoint"
-    if send.channel != "webhook" and send.endpoint is not None:
+    if send.channel not in _WITH_ENDPOINTS and send.endpoint is not None:
         yield "endpoint", f"channel {send.channel} has no endpoints"
+    if send.content.html and send.channel != "mail":
+        yield "content.html", f"channel {send.channel} knows no HTML"
+    subject, body = send.content.subject.strip(), send.content.body.strip()
     if send.channel == "mail":
-        for name in ("subject", "body"):
-            if not getattr(send.content, name).strip():
+        for name, text in (("subject", subject), ("body", body)):
+            if not text:
                 yield f"content.{name}", f"a mail needs a {name}"
+    elif send.channel in _SAYING and not (subject or body):
+        yield "content", f"channel {send.channel} needs a subject or a body"
 
 
 def _handoff_problems(handoff: Handoff) -> Iterator[tuple[str, str]]:

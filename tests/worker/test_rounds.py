@@ -231,3 +231,5 @@ def test_runs_that_a_pause_held_end_with_the_trigger(status: str) -> None:
     for revision in (5, 6, 7):
         log.marker(revision)
         assert tick(log, partition, ROUND_SECONDS + 1) == []
+    log.pack(*((person, "look") for person in MANY))
+    assert tick(log, partition) == []

@@ -8,6 +8,7 @@ from typing import Any
 from services.contracts.decision import Decision
 from services.contracts.definitions import Bundle
 from services.contracts.time import DAY, HOUR, Micros
+from services.triggers.engine.limits import NEVER
 from tests.engine.build import PERSON, Log, at
 from tests.engine.reference import Reference
 from tests.engine.reference_values import Line, Person
@@ -32,8 +33,9 @@ class Act:
     """One thing in a person's log, `after` the one before it.
 
     With an `edge` it comes so far from an instant at which something is due, or the last entry's
-    windows end. Its own time is `ago`. Without `ticks` nothing happened before it, though
-    something may have been due.
+    windows end. Its own time is `ago`, or with an `own_edge` so far from where somebody began to
+    wait for something. Without `ticks` nothing happened before it, though something may have
+    been due.
     """
 
     kind: str
@@ -42,6 +44,7 @@ class Act:
     name: str
     properties: Mapping[str, Any]
     ago: Micros
+    own_edge: int | None = None
     which: int
     ticks: bool
 
@@ -68,12 +71,18 @@ class Both:
         assert ids == [one.send_id for one in self.log.out.commands]
         assert max(Counter(ids).values(), default=1) == 1
         sending = self.log.state.sending
-        waiting = [] if sending is None else sending.runs
-        assert [(one.trigger, one.event_id, one.step, one.due_at) for one in waiting] == [
-            (one.trigger, one.event_id, one.step, one.due_at) for one in self.slow.waiting
-        ]
+        runs = [] if sending is None else sending.runs
+        assert sorted(
+            (one.trigger, one.trigger_version, one.event_id, one.step, one.due_at) for one in runs
+        ) == sorted(
+            (one.trigger, one.version, one.event_id, one.step, one.due_at)
+            for one in self.slow.waiting
+        )
+        due = [one.due_at for one in self.slow.waiting if self.slow.status(one) != "paused"]
+        assert self.log.state.next_due == min(due, default=NEVER)
 
     def _line(self, one: Decision) -> Line:
+        ways = [one.details[name] for name in ("way", "arm", "result") if name in one.details]
         command = next((c for c in self.log.out.commands if c.send_id == one.send_id), None)
         return Line(
             trigger=one.trigger,
@@ -85,6 +94,7 @@ class Both:
             winner=one.details.get("winner"),
             priority=None if command is None else command.priority,
             lane=None if command is None else command.lane,
+            way=ways[0] if ways else None,
         )
 
     def wake(self, now: Micros) -> None:
@@ -96,8 +106,11 @@ class Both:
         """Something new happened."""
         self.played += 1
         id_, own = f"e{self.played}", now - act.ago
+        began = [one.since for one in self.slow.waiting if one.since]
+        if act.own_edge is not None and began:
+            own = began[act.which % len(began)] + act.own_edge
         self.log.event(act.name, act.properties, now=now, occurred_at=own, id_=id_)
-        late = act.ago > DAY
+        late = own < now - DAY
         self.compare(
             self.slow.event(act.name, id_, act.properties, now, occurred_at=own, late=late)
         )

@@ -65,7 +65,7 @@ class Reference(Checks):
 
     def exits(self, name: str, properties: Mapping[str, Any]) -> None:
         """Whoever leaves by this event goes, wherever they stand."""
-        for one in sorted(self.waiting, key=lambda run: run.trigger):
+        for one in sorted(self.waiting, key=Run.age):
             trigger = self.definition(one)
             exit_ = None if trigger is None else trigger.exit
             if exit_ is None or name not in exit_.events or not self.is_decided(one):
@@ -94,8 +94,9 @@ class Reference(Checks):
         candidates = [*self.due(), *new]
         while candidates:
             in_order = sorted(candidates, key=self.rank)
-            decided = [one for one in in_order if not one.ended and self.decide(one)]
-            candidates = [one for one in decided if not one.ended and self.goes_on(one)]
+            candidates = [
+                one for one in in_order if not one.ended and self.decide(one) and self.goes_on(one)
+            ]
         assert self.at_work == []
         return self.lines[before:]
 
@@ -106,7 +107,7 @@ class Reference(Checks):
             one for one in self.waiting if one.due_at <= self.now and self.status(one) != "paused"
         ]
         self.waiting = [one for one in self.waiting if one not in self.at_work]
-        for one in list(self.at_work):
+        for one in sorted(self.at_work, key=lambda run: (run.due_at, run.age())):
             if not self.is_decided(one):
                 self.say(one, Outcome.PAUSED)
                 self.over(one)
@@ -216,7 +217,7 @@ class Reference(Checks):
         """From where it stands to the next stop; whether that is a send to be decided now."""
         assert one.path is not None
         if one.stop is not None and one.stop.step.wait_for is not None:
-            self.say(one, Outcome.STEPPED, way="came" if one.came else "timeout")
+            self.say(one, Outcome.STEPPED, way="then" if one.came else "on_timeout")
         if one.stop is not None and one.stop.step.wait is not None:
             self.say(one, Outcome.STEPPED)
         came, one.came, one.put_off, one.why = one.came, False, False, None
@@ -225,6 +226,7 @@ class Reference(Checks):
         except StopIteration as over:
             self.ends(one, over.value)
             return False
+        one.step = one.stop.number
         wait, wait_for = one.stop.step.wait, one.stop.step.wait_for
         if wait is not None:
             until = self.now + (parse_duration(wait.for_) if wait.for_ else 0)
@@ -239,9 +241,9 @@ class Reference(Checks):
         return one.stop.step.send is not None
 
     def ends(self, one: Run, end: tuple[int, str] | None) -> None:
-        """At an `end`, or because there is nothing more."""
-        number, result = (0, "done") if end is None else end
-        self.say(one, Outcome.ENDED, way=result, step=number)
+        """At an `end`, or because there is nothing more: then where it was last."""
+        one.step, result = (one.step, "done") if end is None else end
+        self.say(one, Outcome.ENDED, way=result)
         self.over(one)
 
     def park(self, one: Run, until: Micros) -> None:
@@ -264,14 +266,14 @@ class Reference(Checks):
             channel=self.asks(one, trigger).channel,
             category=trigger.category,
         )
-        id_ = self.send_id(one, one.step)
+        id_ = self.send_id(one)
         self.made.append(Made(send=send, send_id=id_, held_out=one.held_out))
         if one.held_out:
             self.say(one, Outcome.WOULD_HAVE_SENT)
         else:
-            self.commands(one, Outcome.SENT, one.step)
+            self.commands(one, Outcome.SENT)
 
-    def commands(self, one: Run, outcome: Outcome, step: int) -> None:
+    def commands(self, one: Run, outcome: Outcome) -> None:
         """Something is asked of the dispatcher."""
         trigger, tiers, bonus = self.known(one), self.bundle.workspace.value_tiers, 0
         if tiers is not None:
@@ -280,19 +282,18 @@ class Reference(Checks):
         lane = "high" if priority >= 90 else "normal"
         if trigger.category == "transactional":
             lane = "transactional"
-        self.say(one, outcome, step=step, priority=priority, lane=lane)
+        self.say(one, outcome, priority=priority, lane=lane)
 
-    def send_id(self, one: Run, step: int) -> str:
+    def send_id(self, one: Run) -> str:
         run = run_id(WORKSPACE, one.trigger, self.person.id, one.event_id)
-        return send_id(WORKSPACE, one.trigger, self.person.id, run, step)
+        return send_id(WORKSPACE, one.trigger, self.person.id, run, one.step)
 
-    def say(self, one: Run, outcome: Outcome, *, step: int | None = None, **more: Any) -> None:
-        step = one.step if step is None else step
+    def say(self, one: Run, outcome: Outcome, **more: Any) -> None:
         self.lines.append(
             Line(
                 trigger=one.trigger,
                 version=one.version,
-                step=step,
+                step=one.step,
                 event_id=one.event_id,
                 outcome=outcome,
                 **more,
@@ -320,7 +321,8 @@ class Traveller:
 
     def came_by(self, number: int, way: object) -> None:
         """Told."""
-        self.reference.say(self.run, Outcome.STEPPED, step=number, way=way)
+        self.run.step = number
+        self.reference.say(self.run, Outcome.STEPPED, way=way)
 
     def tag(self, number: int, tag: SetTag) -> None:
         """A trait, unless the person is held out."""
@@ -329,12 +331,14 @@ class Traveller:
             traits.pop(tag.remove, None)
         elif not self.run.held_out and tag.set is not None:
             traits[tag.set] = tag.value
-        self.reference.say(self.run, Outcome.STEPPED, step=number)
+        self.came_by(number, None)
 
     def ask(self, number: int, wish: Offer | Handoff) -> None:
         """Asked for, unless the person is held out."""
-        outcome = Outcome.OFFERED if isinstance(wish, Offer) else Outcome.HANDED_OFF
+        self.run.step = number
         if self.run.held_out:
-            self.reference.say(self.run, Outcome.WOULD_HAVE_SENT, step=number)
+            self.reference.say(self.run, Outcome.WOULD_HAVE_SENT)
+        elif isinstance(wish, Offer):
+            self.reference.commands(self.run, Outcome.OFFERED)
         else:
-            self.reference.commands(self.run, outcome, number)
+            self.reference.commands(self.run, Outcome.HANDED_OFF)

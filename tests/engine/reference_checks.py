@@ -200,9 +200,10 @@ class Checks:
 
     def live(self) -> list[Run]:
         """Who keeps a place in a group: all that wait, and the begun wherever they are."""
+        runs = [*self.waiting, *(one for one in self.at_work if one.begun)]
         return [
             one
-            for one in [*self.waiting, *(other for other in self.at_work if other.begun)]
+            for one in sorted(runs, key=Run.age)
             if self.status(one) == "live" and self.definition(one) is not None
         ]
 

@@ -40,7 +40,8 @@ class Run:
     """One candidate, from the event on; `why` it waits, if it does.
 
     `entered_as` is the dedup key it came in under, None before that; `measured`: re-entry was
-    limited then. `begun`: the entry is decided, and it goes its `path` from `stop` to `stop`.
+    limited then. `begun`: the entry is decided, and it goes its `path` from `stop` to `stop`;
+    `step` is the number of the last one it came to.
     """
 
     trigger: str
@@ -52,6 +53,7 @@ class Run:
     entered_as: object = None
     measured: bool = False
     begun: bool = False
+    step: int = 0
     ended: bool = False
     path: Path | None = None
     stop: Stop | None = None
@@ -62,10 +64,9 @@ class Run:
     due_at: Micros = 0
     why: Outcome | None = None
 
-    @property
-    def step(self) -> int:
-        """The number of the step where it stands."""
-        return 0 if self.stop is None else self.stop.number
+    def age(self) -> tuple[Micros, str, str]:
+        """Who came in first comes first."""
+        return self.at, self.trigger, self.event_id
 
 
 @dataclass(kw_only=True)

@@ -21,6 +21,7 @@ from yarl import URL
 from services.dispatcher.channels.port import Delayed, Outcome, Refused, Unknown
 
 TRANSIENT_STATUSES: Final = frozenset({408, 425, 429})
+BROKEN_STATUSES: Final = frozenset({408, 500, 502, 504})
 RESPONSE_BYTES_MAX: Final = 64 * 1024
 DRAIN_SECONDS_MAX: Final = 0.1
 RESOLVED_SECONDS_MAX: Final = 30
@@ -68,11 +69,17 @@ class Reply(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     body: bytes = b""
     retry_after_seconds: float | None = None
 
-    def trouble(self) -> Outcome | None:
-        """None for 2xx; 408, 425, 429 and 5xx delayed; anything else refused."""
+    def trouble(self, *, repeatable: bool) -> Outcome | None:
+        """None for 2xx; 408, 425, 429 and 5xx delayed; anything else refused.
+
+        Where a repeat is not `repeatable` without a second effect, a server that broke down
+        over the request leaves it unknown what it did before.
+        """
         if 200 <= self.status < 300:
             return None
         reason = f"status {self.status}"
+        if self.status in BROKEN_STATUSES and not repeatable:
+            return Unknown(reason=reason)
         if self.status in TRANSIENT_STATUSES or self.status >= 500:
             return Delayed(reason=reason, retry_after_seconds=self.retry_after_seconds)
         return Refused(reason=reason)

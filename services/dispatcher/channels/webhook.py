@@ -64,7 +64,7 @@ class WebhookChannel:
         )
         if not isinstance(reply, Reply):
             return reply
-        return reply.trouble() or Accepted()
+        return reply.trouble(repeatable=True) or Accepted()
 
     async def close(self) -> None:
         """Close the connections."""

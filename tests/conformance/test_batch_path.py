@@ -317,7 +317,7 @@ async def test_a_write_of_many_records_spans_requests_and_names_the_last_offset(
     assert (first, second) == (24, 25)
 
 
-async def test_records_written_in_turn_keep_their_order_and_their_own_headers(
+async def test_records_with_headers_of_their_own_keep_their_order_and_their_own_headers(
     kafka_settings: KafkaSettings,
 ) -> None:
     topic = Topic(name="turns", keyed_by="nothing", partitions=1)
@@ -329,7 +329,7 @@ async def test_records_written_in_turn_keep_their_order_and_their_own_headers(
         writer, name = BatchWriter(producer), topic_name(kafka_settings, topic)
         # Another one's records for the same partition may stand between.
         others = writer.write(name, 0, [(b"other", b"x" * 100_000)] * 25)
-        await asyncio.gather(writer.write_in_turn(name, 0, records), others)
+        await asyncio.gather(writer.write_headed(name, 0, records), others)
     found = [
         (record.key, record.value, tuple(record.headers))
         async for record in read_topic(kafka_settings, topic, timeout_seconds=30)

@@ -148,18 +148,14 @@ class Line:
         if not records:
             return None
         headed = [(key, value, headers) for key, value in records]
-        return await self._sent(topic, partition, headed, in_turn=False)
+        return await self.write_headed(topic, partition, headed)
 
-    async def write_in_turn(self, topic: str, partition: int, records: Collection[Headed]) -> None:
-        """As `BatchWriter.write_in_turn`."""
-        if records:
-            await self._sent(topic, partition, list(records), in_turn=True)
-
-    async def _sent(
-        self, topic: str, partition: int, records: list[Headed], *, in_turn: bool
-    ) -> int:
+    async def write_headed(
+        self, topic: str, partition: int, records: Collection[Headed]
+    ) -> int | None:
+        """As `BatchWriter.write_headed`."""
         answer: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        self.world.outside(self._carry(topic, partition, records, answer, in_turn=in_turn))
+        self.world.outside(self._carry(topic, partition, list(records), answer))
         return await answer
 
     async def _carry(
@@ -168,8 +164,6 @@ class Line:
         partition: int,
         records: list[Headed],
         answer: "asyncio.Future[int]",
-        *,
-        in_turn: bool,
     ) -> None:
         world, last = self.world, -1
         pieces = min(len(records), world.random.randint(1, PIECES_MAX))
@@ -182,9 +176,7 @@ class Line:
                 return  # it never left the machine
             if world.chance(world.faults.refused):
                 self._answer(answer, KafkaTimeoutError())
-                if in_turn or world.random.random() < 0.5:
-                    return
-                continue  # what follows is on its way already
+                return
             piece = records[first : first + size]
             last = self._append(topic, partition, piece)
             if world.chance(world.faults.ack_lost):

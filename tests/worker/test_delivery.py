@@ -36,8 +36,10 @@ class Writer:
             await self.gates[topic, partition]
         return None
 
-    async def write_in_turn(self, topic: str, partition: int, records: Collection[Headed]) -> None:
-        await self.write(topic, partition, records)
+    async def write_headed(
+        self, topic: str, partition: int, records: Collection[Headed]
+    ) -> int | None:
+        return await self.write(topic, partition, records)
 
 
 class Bench:

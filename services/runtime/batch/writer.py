@@ -1,7 +1,7 @@
 """Many records to one partition: built into batches here, one request for up to a megabyte."""
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import Any, Final
 
 from services.contracts.topics import RECORD_BYTES_MAX
@@ -32,57 +32,41 @@ class BatchWriter:
         """Append (key, value) pairs in order; returns when all replicas have them.
 
         Gives the offset of the last record, None where there was none or the broker did not
-        say. Two calls for one partition have to be made one after the other.
+        say. Each request goes out when the one before is acknowledged, so what stands in the
+        partition is at any time the beginning of the records, repeats aside. Calls for one
+        partition may overlap: of each one's records that holds.
 
         Raises:
             KafkaError: not acknowledged in the producer's time; part of it may be written.
             ValueError: a value is larger than `VALUE_BYTES_MAX`.
         """
-        if not records:
-            return None
-        acknowledgements: list[asyncio.Future[Any]] = []
-        builder = self._producer.create_batch()
-        try:
-            for key, value in records:
-                if len(value) > VALUE_BYTES_MAX:
-                    raise ValueError(f"a record of {len(value)} bytes for {topic}")
-                if not _append(builder, key, value, headers):
-                    acknowledgements.append(await self._send(builder, topic, partition))
-                    builder = self._producer.create_batch()
-                    _append(builder, key, value, headers)
-            count = builder.record_count()
-            acknowledgements.append(await self._send(builder, topic, partition))
-        finally:
-            # Every future is awaited, so that a failure of one leaves no unread exception.
-            results = await asyncio.gather(*acknowledgements, return_exceptions=True)
-        base: int | None = None
-        for result in results:
-            if isinstance(result, BaseException):
-                raise result
-            base = result.offset
-        return None if base is None or base < 0 else base + count - 1
+        return await self._write(topic, partition, ((*record, headers) for record in records))
 
-    async def write_in_turn(self, topic: str, partition: int, records: Collection[Headed]) -> None:
-        """Append records in order, each request only when the one before is acknowledged.
+    async def write_headed(
+        self, topic: str, partition: int, records: Collection[Headed]
+    ) -> int | None:
+        """`write` of records with headers of their own."""
+        return await self._write(topic, partition, records)
 
-        So what stands in the partition is at any time the beginning of them, repeats aside:
-        `write` can leave a gap where a request is given up and the next one arrives. Calls
-        for one partition may overlap; of each one's records the order holds.
-
-        Raises:
-            KafkaError: not acknowledged in the producer's time; part of it may be written.
-            ValueError: a value is larger than `VALUE_BYTES_MAX`.
-        """
+    async def _write(self, topic: str, partition: int, records: Iterable[Headed]) -> int | None:
+        under_way: asyncio.Future[Any] | None = None
         builder = self._producer.create_batch()
         for key, value, headers in records:
             if len(value) > VALUE_BYTES_MAX:
                 raise ValueError(f"a record of {len(value)} bytes for {topic}")
             if not _append(builder, key, value, headers):
-                await (await self._send(builder, topic, partition))
+                if under_way is not None:
+                    await under_way
+                under_way = await self._send(builder, topic, partition)
                 builder = self._producer.create_batch()
                 _append(builder, key, value, headers)
-        if builder.record_count():
-            await (await self._send(builder, topic, partition))
+        if under_way is not None:
+            await under_way
+        count = builder.record_count()
+        if not count:
+            return None
+        base = (await (await self._send(builder, topic, partition))).offset
+        return None if base is None or base < 0 else base + count - 1
 
     async def _send(self, builder: Any, topic: str, partition: int) -> "asyncio.Future[Any]":
         sent: asyncio.Future[Any] = await self._producer.send_batch(

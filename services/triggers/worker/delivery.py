@@ -74,9 +74,7 @@ class Delivery:
         if flush.letters:
             yield write(self._letters, DEAD_LETTER_PARTITION, flush.letters)
         for target, hops in flush.hops.items():
-            # Whoever takes them tells repeats by their places, which holds only if none is
-            # ever missing before a later one.
-            yield self._writer.write_in_turn(self._events, target, hops)
+            yield self._writer.write_headed(self._events, target, hops)
 
     async def _write_commands(self, partition: int, flush: Flush) -> None:
         await self._writer.write(self._commands, partition, flush.commands)

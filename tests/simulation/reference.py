@@ -10,6 +10,7 @@ from services.contracts.decision import Decision
 from services.contracts.definitions import Bundle, DefinitionRecord
 from services.contracts.event import Event
 from services.runtime.batch.states import PartitionStates
+from services.triggers.engine import PersonState, decode_state
 from services.triggers.worker.definitions import DefinitionHistory
 from services.triggers.worker.engine_port import Engine, state_decoder
 from services.triggers.worker.fold import PartitionFold
@@ -107,6 +108,14 @@ class Reference:
     def one_revision(self) -> bool:
         """Whether nothing was decided under other definitions than the last."""
         return len(self.revisions) == 2
+
+    def waiting(self, person: str) -> set[tuple[str, str]]:
+        """Trigger and event of what is still under way in a person at the end."""
+        data = self.stored.get(person)
+        state: PersonState | None = None if data is None else decode_state(data)
+        if state is None or state.sending is None:
+            return set()
+        return {(one.trigger, one.event_id) for one in state.sending.runs}
 
     def bundle_at(self, offset: int) -> Bundle:
         """What was in force when the record at `offset` was folded."""

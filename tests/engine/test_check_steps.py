@@ -255,7 +255,8 @@ def test_a_long_journey_and_one_without_a_way_out_are_warned_of() -> None:
     told = warnings(
         bundle(
             trigger("easy", entry={"events": ["visit"]}, steps=short[::-1], exit=way_out),
-            trigger("hard", steps=[SEND] * (STEPS_MAX - 1) + [wait_for([], [])]),
+            trigger("hard", steps=[SEND, WAIT] + [SEND] * (STEPS_MAX - 3) + [wait_for([], [])]),
+            trigger("listens", steps=[wait_for([SEND], [])]),
         )
     )
     assert [place for place, _ in told] == [

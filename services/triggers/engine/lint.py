@@ -20,8 +20,7 @@ def _of_trigger(trigger: Trigger) -> Iterator[tuple[str, str]]:
     steps = [step for _, step in all_steps(trigger.steps)]
     if len(steps) > STEPS_EASY:
         yield "steps", f"{len(steps)} steps: past {STEPS_EASY} a journey is hard to follow"
-    waits = any(step.wait is not None or step.wait_for is not None for step in steps)
-    if waits and trigger.exit is None:
+    if any(step.wait is not None for step in steps) and trigger.exit is None:
         yield "exit", "missing: it waits, and nothing the person does meanwhile ends it"
     last = _last_wait(trigger.steps, "steps")
     if last is not None:

@@ -199,6 +199,38 @@ SEND_SECONDS: Final = Metric(
     labels=("channel",),
     meaning="From a command being read to the provider's acceptance.",
 )
+CIRCUIT_OPEN: Final = Metric(
+    name="cuestream_dispatcher_circuit_open",
+    kind="gauge",
+    unit="circuits",
+    service="dispatcher",
+    labels=("provider",),
+    meaning="1 while a provider is left alone because attempts on it only failed, else 0.",
+)
+RATE_LIMITED: Final = Metric(
+    name="cuestream_dispatcher_rate_limited_total",
+    kind="counter",
+    unit="waits",
+    service="dispatcher",
+    labels=("provider",),
+    meaning="How often sends that were due had to wait for the provider's rate limit.",
+)
+QUARANTINED: Final = Metric(
+    name="cuestream_dispatcher_quarantined_total",
+    kind="counter",
+    unit="addresses",
+    service="dispatcher",
+    labels=("channel",),
+    meaning="Addresses kept out because a provider refused them again and again.",
+)
+ENDED_UNSENT: Final = Metric(
+    name="cuestream_dispatcher_ended_unsent_total",
+    kind="counter",
+    unit="sends",
+    service="dispatcher",
+    labels=("reason",),
+    meaning="Sends that ended without an attempt: cancelled, expired or quarantined.",
+)
 DEAD_LETTERS: Final = Metric(
     name="cuestream_dead_letters_total",
     kind="counter",
@@ -214,5 +246,5 @@ METRICS: Final = (
     DECISIONS,
     CAP_SUPPRESSIONS, DECISION_SECONDS, INGEST_TO_COMMAND_SECONDS, CONSUMER_LAG, TIMERS,
     STATE_PERSONS, DEFINITIONS_REVISION, OUTBOX_PENDING, PROFILE_UPSERTS, LEDGER, ATTEMPTS,
-    RETRIES, SEND_SECONDS, DEAD_LETTERS,
+    RETRIES, SEND_SECONDS, DEAD_LETTERS, CIRCUIT_OPEN, RATE_LIMITED, QUARANTINED, ENDED_UNSENT,
 )  # fmt: skip

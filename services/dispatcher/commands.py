@@ -1,13 +1,15 @@
 """From a record of `commands` to a ledger entry, and from an entry's bytes to a message."""
 
 from collections.abc import Collection
+from functools import lru_cache
 from typing import Final
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 import msgspec
 
 from services.contracts.codec import decode_json
-from services.contracts.command import SendCommand
+from services.contracts.command import Cancel, Lane, SendCommand
 from services.contracts.errors import Malformed
 from services.contracts.event import PERSON_CHARS_MAX
 from services.contracts.time import Micros
@@ -24,7 +26,25 @@ INSTANT_MAX: Final[Micros] = 253_402_300_800 * 1_000_000
 NOBODY: Final = ""
 """The queue of commands whose channel or endpoint no setting names."""
 
+ZONES_CACHED_MAX: Final = 1024
+
 _decoder: Final = msgspec.json.Decoder(SendCommand)
+_cancel_decoder: Final = msgspec.json.Decoder(Cancel)
+
+
+class _Glance(msgspec.Struct, frozen=True, gc=False):
+    lane: Lane = "normal"
+
+
+_glance: Final = msgspec.json.Decoder(_Glance).decode
+
+
+def is_urgent(value: bytes | None) -> bool:
+    """Whether a command's lane is not the normal one; what is no command is not urgent."""
+    try:
+        return value is not None and _glance(value).lane != "normal"
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return False
 
 
 def decode_command(value: bytes) -> SendCommand:
@@ -44,7 +64,28 @@ def decode_command(value: bytes) -> SendCommand:
     instants = (command.decided_at, command.expires_at or 0)
     if not all(0 <= at < INSTANT_MAX for at in instants):
         raise Malformed("bad_command", "an instant lies outside the years 1970 to 9999")
+    if command.not_between is not None:
+        hours = command.not_between
+        if not (_is_clock(hours.start) and _is_clock(hours.end) and _is_zone(hours.zone)):
+            raise Malformed("bad_command", "not_between has an unknown time or zone")
     return command
+
+
+def decode_cancel(value: bytes | None) -> Cancel:
+    """Decode and check a record of kind `cancel/1`.
+
+    Raises:
+        Malformed: `bad_cancel` or `newer_schema`.
+    """
+    if value is None:
+        raise Malformed("bad_cancel", "the record has no value")
+    cancel = decode_json(value, _cancel_decoder, "cancel")
+    names = [name for name in (cancel.run_id, cancel.send_id) if name is not None]
+    if len(names) != 1 or not _is_canonical_uuid(names[0]):
+        raise Malformed("bad_cancel", "names not one run or one send by its UUID")
+    if not 0 < len(cancel.person) <= PERSON_CHARS_MAX or "\0" in cancel.person:
+        raise Malformed("bad_cancel", "person is empty, too long or holds NUL")
+    return cancel
 
 
 def decode_known(value: bytes) -> SendCommand:
@@ -75,6 +116,9 @@ def read_command(
         source_partition=partition,
         source_offset=offset,
         decided_at=command.decided_at,
+        # A run of another naming cannot be cancelled, which is no reason not to send.
+        run_id=command.run_id if _is_canonical_uuid(command.run_id) else None,
+        expires_at=command.expires_at,
     )
 
 
@@ -114,3 +158,18 @@ def _is_canonical_uuid(text: str) -> bool:
         return str(UUID(text)) == text
     except ValueError:
         return False
+
+
+@lru_cache(maxsize=ZONES_CACHED_MAX)
+def _is_zone(name: str) -> bool:
+    try:
+        ZoneInfo(name)
+    except (KeyError, ValueError, OSError):
+        return False
+    return True
+
+
+def _is_clock(text: str) -> bool:
+    hour, colon, minute = text[:2], text[2:3], text[3:]
+    digits = hour.isascii() and hour.isdigit() and minute.isascii() and minute.isdigit()
+    return len(text) == 5 and colon == ":" and digits and hour < "24" and minute < "60"

@@ -6,13 +6,15 @@ from collections.abc import Mapping
 from typing import Final
 
 from services.contracts.errors import Transient
-from services.contracts.metrics import LEDGER
-from services.dispatcher.channels.port import Unknown
+from services.contracts.metrics import ENDED_UNSENT, LEDGER
+from services.dispatcher.addresses import PostgresAddresses
 from services.dispatcher.commands import decode_known
-from services.dispatcher.lane import INTERRUPTED, Lane, Rules
 from services.dispatcher.ledger import Ledger
+from services.dispatcher.ledger_changes import LedgerChanges
 from services.dispatcher.ledger_reads import LedgerReader
+from services.dispatcher.provider import Provider
 from services.dispatcher.reporter import Reporter
+from services.dispatcher.rules import Rules
 from services.dispatcher.settler import Settled, Settler
 from services.runtime.logs import get_logger
 from services.runtime.metrics import Metrics
@@ -20,6 +22,8 @@ from services.runtime.metrics import Metrics
 ROUND_SECONDS: Final = 1.0
 TAKEN_OVER_MAX: Final = 500
 PRUNE_SECONDS: Final = 600.0
+COUNT_SHARE: Final = 20
+"""Counting a large ledger takes long: it may take one part in so many of the time."""
 
 _log = get_logger(__name__)
 
@@ -35,8 +39,10 @@ class Housekeeping:
         self,
         *,
         ledger: Ledger,
+        changes: LedgerChanges,
+        addresses: PostgresAddresses,
         reader: LedgerReader,
-        lanes: Mapping[str, Lane],
+        providers: Mapping[str, Provider],
         rules: Rules,
         settler: Settler,
         reporter: Reporter,
@@ -44,14 +50,17 @@ class Housekeeping:
         keep_days: int,
     ) -> None:
         self._ledger = ledger
+        self._changes = changes
+        self._addresses = addresses
         self._reader = reader
-        self._lanes = lanes
+        self._providers = providers
         self._rules = rules
         self._settler = settler
         self._reporter = reporter
         self._gauge = metrics.gauge(LEDGER)
+        self._unsent = metrics.counter(ENDED_UNSENT)
         self._keep_days = keep_days
-        self._prune_at = time.monotonic()
+        self._prune_at = self._count_at = time.monotonic()
         self.problem: str | None = "not asked yet"
         self.backlog = 0
 
@@ -76,34 +85,66 @@ class Housekeeping:
 
     async def round(self) -> None:
         """Once; raises `Transient` while the database is away."""
-        counts = await self._reader.counts()
-        for state, number in counts.items():
-            self._gauge.labels(state=state).set(number)
-        self.backlog = counts["pending"] + counts["sending"]
+        if time.monotonic() >= self._count_at:
+            await self._count()
         await self._resume()
+        while late := await self._expire():
+            self._unsent.labels(reason="expired").inc(late)
         while untold := await self._ledger.unreported(TAKEN_OVER_MAX):
             await self._reporter.put(untold)
         if time.monotonic() >= self._prune_at:
             self._prune_at = time.monotonic() + PRUNE_SECONDS
-            while pruned := await self._reader.prune(self._keep_days):
-                _log.info("forgot old sends", count=pruned)
+            await self._prune()
+
+    async def _count(self) -> None:
+        began = time.monotonic()
+        counts = await self._reader.counts()
+        for state, number in counts.items():
+            self._gauge.labels(state=state).set(number)
+        self.backlog = counts["pending"] + counts["sending"]
+        took = time.monotonic() - began
+        if took * COUNT_SHARE > ROUND_SECONDS:
+            self._count_at = began + took * COUNT_SHARE
+
+    async def _expire(self) -> int:
+        at = self._rules.ends_at()
+        if at is None:
+            return 0
+        late = await self._ledger.expire(TAKEN_OVER_MAX, at=at)
+        if late:
+            await self._reporter.put(late)
+        return len(late)
 
     async def _resume(self) -> None:
         """Decide about sends in whose middle a process ended: their effect is unknown."""
         while lost := await self._ledger.interrupted(TAKEN_OVER_MAX):
             _log.warning("found interrupted sends", count=len(lost))
             for claim in lost:
-                lane = self._lanes.get(claim.queue)
-                idempotent = lane is not None and lane.channel.idempotent
-                outcome = Unknown(reason=INTERRUPTED)
+                provider = self._providers.get(
+                    claim.queue if claim.provider is None else claim.provider
+                )
+                idempotent = provider is not None and provider.channel.idempotent
+                command = decode_known(claim.command)
                 self._settler.put(
                     Settled(
                         claim=claim,
-                        command=decode_known(claim.command),
-                        settlement=self._rules.settle(claim, outcome, idempotent=idempotent),
+                        command=command,
+                        settlement=self._rules.interrupted(claim, command, idempotent=idempotent),
+                        idempotent=idempotent,
                         done=_nothing,
                     )
                 )
+
+    async def _prune(self) -> None:
+        pruned = 0
+        while some := await self._reader.prune(self._keep_days):
+            pruned += some
+        while some := await self._changes.prune_cancels(self._keep_days):
+            pruned += some
+        while some := await self._addresses.prune():
+            pruned += some
+        if pruned:
+            _log.info("forgot old sends, cancels and addresses", count=pruned)
 
 
 def _nothing() -> None:

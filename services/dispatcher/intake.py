@@ -4,15 +4,20 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any, Final, Protocol
 
+import msgspec
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import CommitFailedError, IllegalStateError
 
+from services.contracts.command import Cancel
 from services.contracts.errors import Malformed, Transient
 from services.contracts.metrics import CONSUMER_LAG, DEAD_LETTERS, RETRIES
-from services.dispatcher.commands import read_command
+from services.contracts.topics import KIND_CANCEL, KIND_HEADER, KIND_REPLAY
+from services.dispatcher.commands import decode_cancel, is_urgent, read_command
 from services.dispatcher.lane import Lane
-from services.dispatcher.ledger import Ledger, NewSend
+from services.dispatcher.ledger import Claim, Ledger, NewSend
+from services.dispatcher.ledger_changes import LedgerChanges
 from services.dispatcher.reports import ORIGIN
+from services.dispatcher.rules import Rules
 from services.runtime.dead_letters import dead_letter_of, send_dead_letter
 from services.runtime.kafka import KAFKA_ERRORS
 from services.runtime.logs import get_logger
@@ -21,6 +26,8 @@ from services.runtime.retry import until_done
 from services.runtime.settings import KafkaSettings
 
 POLL_MS: Final = 200
+URGENT_BACKLOG_FACTOR: Final = 2
+"""Urgent commands are still read while bulk ones have to wait in Kafka, up to this."""
 
 _log = get_logger(__name__)
 
@@ -34,10 +41,20 @@ class Backlog(Protocol):
         """So many are new."""
 
 
-class Intake:
-    """Never waits for a channel: what cannot be sent now waits in the ledger.
+class _Batch(msgspec.Struct):
+    """What one poll brought."""
 
-    While `backlog.backlog` is at `backlog_max`, nothing is read and the rest waits in Kafka;
+    sends: dict[str, NewSend]
+    replays: set[str]
+    cancels: list[Cancel]
+
+
+class Intake:
+    """Reads one part of the topic, in a consumer group of its own: `urgent` what is not in the
+    normal lane and the cancels, else the rest. So neither waits in Kafka behind a campaign.
+
+    Never waits for a channel: what cannot be sent now waits in the ledger. While
+    `backlog.backlog` is at `backlog_max`, nothing is read and the rest waits in Kafka;
     the ledger's open sends exceed it by at most one batch a process.
     """
 
@@ -46,8 +63,11 @@ class Intake:
         consumer: AIOKafkaConsumer,
         producer: AIOKafkaProducer,
         *,
+        urgent: bool,
         ledger: Ledger,
+        changes: LedgerChanges,
         lanes: Mapping[str, Lane],
+        rules: Rules,
         settings: KafkaSettings,
         metrics: Metrics,
         intake_max: int,
@@ -56,11 +76,14 @@ class Intake:
     ) -> None:
         self._consumer = consumer
         self._producer = producer
+        self._urgent = urgent
         self._ledger = ledger
+        self._changes = changes
         self._lanes = lanes
+        self._rules = rules
         self._settings = settings
         self._intake_max = intake_max
-        self._backlog_max = backlog_max
+        self._backlog_max = backlog_max * (URGENT_BACKLOG_FACTOR if urgent else 1)
         self._backlog = backlog
         self._lag = metrics.gauge(CONSUMER_LAG)
         self._letters_counted = metrics.counter(DEAD_LETTERS)
@@ -74,7 +97,8 @@ class Intake:
             if batches:
                 await self._take(batches)
                 await self._commit(batches)
-                self._measure_lag(batches)
+                if not self._urgent:
+                    self._measure_lag(batches)
 
     def problem(self) -> str | None:
         """What keeps it from working; for readiness."""
@@ -98,28 +122,81 @@ class Intake:
         self._retries.labels(operation=operation).inc()
 
     async def _take(self, batches: Mapping[TopicPartition, list[Any]]) -> None:
-        sends: dict[str, NewSend] = {}
+        batch = _Batch(sends={}, replays=set(), cancels=[])
         for records in batches.values():
             for record in records:
-                try:
-                    send = read_command(
-                        record.value,
-                        partition=record.partition,
-                        offset=record.offset,
-                        queues=self._lanes.keys(),
-                    )
-                except Malformed as error:
-                    await self._bury(record, error)
-                else:
-                    sends.setdefault(send.send_id, send)
-        if not sends:
+                kind = _kind(record)
+                if self._urgent is (kind == KIND_CANCEL or is_urgent(record.value)):
+                    try:
+                        self._read(record, kind, batch)
+                    except Malformed as error:
+                        await self._bury(record, error)
+        # Cancels first: whatever they name, they win.
+        if batch.cancels:
+            await until_done(
+                "cancel",
+                lambda: self._changes.cancel(batch.cancels, at=self._rules.ends_at()),
+                self._on_retry,
+            )
+        if batch.sends:
+            await self._record(batch)
+
+    def _read(self, record: Any, kind: bytes | None, batch: _Batch) -> None:
+        if kind == KIND_CANCEL:
+            batch.cancels.append(decode_cancel(record.value))
             return
+        if kind not in (None, KIND_REPLAY):
+            raise Malformed("bad_command", "a record of an unknown kind")
+        send = read_command(
+            record.value,
+            partition=record.partition,
+            offset=record.offset,
+            queues=self._lanes.keys(),
+        )
+        if kind == KIND_REPLAY:
+            batch.replays.add(send.send_id)
+            batch.sends[send.send_id] = send
+        else:
+            batch.sends.setdefault(send.send_id, send)
+
+    async def _record(self, batch: _Batch) -> None:
+        by_queue: dict[str, list[NewSend]] = {}
+        for send in batch.sends.values():
+            by_queue.setdefault(send.queue, []).append(send)
+        offers = {
+            queue: self._lanes[queue].offer(sends, urgent=self._urgent)
+            for queue, sends in by_queue.items()
+        }
+        offered = {id_: name for offer in offers.values() for id_, name in offer.items()}
+        if offered:
+            for send_id, provider in offered.items():
+                send = batch.sends[send_id]
+                batch.sends[send_id] = msgspec.structs.replace(send, provider=provider)
         made = await until_done(
-            "record", lambda: self._ledger.record(list(sends.values())), self._on_retry
+            "record",
+            lambda: self._ledger.record(list(batch.sends.values())),
+            lambda operation: self._on_lost_record(operation, offers),
         )
         self._backlog.recorded(len(made))
-        for queue in {sends[send_id].queue for send_id in made}:
+        for queue, offer in offers.items():
+            claims = [claim for id_ in offer if (claim := made.get(id_)) is not None]
+            self._lanes[queue].take(offer, claims)
+        await self._replay(batch, made)
+        for queue in {batch.sends[id_].queue for id_, claim in made.items() if claim is None}:
             self._lanes[queue].wake()
+
+    async def _replay(self, batch: _Batch, made: Mapping[str, Claim | None]) -> None:
+        known = [batch.sends[id_] for id_ in batch.replays if id_ not in made]
+        if known:
+            again = await until_done("replay", lambda: self._changes.replay(known), self._on_retry)
+            for queue in {batch.sends[id_].queue for id_ in again}:
+                self._lanes[queue].wake()
+
+    def _on_lost_record(self, operation: str, offers: Mapping[str, dict[str, str]]) -> None:
+        self._on_retry(operation)
+        for queue, offer in offers.items():
+            if offer:
+                self._lanes[queue].doubt()
 
     async def _bury(self, record: Any, error: Malformed) -> None:
         letter = dead_letter_of(record, error, origin=ORIGIN)
@@ -146,3 +223,11 @@ class Intake:
                 self._lag.labels(topic=partition.topic, partition=partition.partition).set(
                     max(0, end - records[-1].offset - 1)
                 )
+
+
+def _kind(record: Any) -> bytes | None:
+    for name, value in record.headers:
+        if name == KIND_HEADER:
+            kind: bytes = value
+            return kind
+    return None

@@ -1,38 +1,29 @@
 """One queue's workers: claim from the ledger, send, hand the outcome over."""
 
 import asyncio
-import random
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Final
 
 from services.contracts.command import SendCommand
-from services.contracts.errors import Malformed
-from services.contracts.metrics import ATTEMPTS, RETRIES
-from services.dispatcher.channels.port import (
-    Accepted,
-    Channel,
-    Delayed,
-    Outcome,
-    Refused,
-    Unknown,
-)
+from services.contracts.errors import Malformed, Transient
+from services.contracts.metrics import ATTEMPTS, ENDED_UNSENT, RATE_LIMITED, RETRIES
+from services.dispatcher.addresses import Addresses, digest_of
+from services.dispatcher.channels.port import Accepted, Delayed, Refused, Unknown
 from services.dispatcher.commands import compose, decode_known
-from services.dispatcher.ledger import Claim, Ledger
-from services.dispatcher.policy import (
-    Policy,
-    Settlement,
-    WhenUnknown,
-    expired,
-    give_up,
-    settle,
-)
+from services.dispatcher.ledger import Claim, Ledger, NewSend
+from services.dispatcher.policy import Settlement, give_up, wait_out
+from services.dispatcher.provider import Provider
+from services.dispatcher.rates import Rates
+from services.dispatcher.rules import Rules
 from services.dispatcher.settler import Settled, Settler
-from services.runtime.clock import Clock, ClockMode
 from services.runtime.metrics import Metrics
 from services.runtime.retry import until_done
 
 POLL_SECONDS: Final = 0.25
 """How late an idle lane notices what another process or the retry schedule made due."""
-INTERRUPTED: Final = "interrupted: the process ended or stalled during the attempt"
+
+Begin = Callable[[Claim, SendCommand, bytes | None, str | None], None]
 
 _OUTCOME_LABELS: Final[dict[type, str]] = {
     Accepted: "accepted",
@@ -42,66 +33,81 @@ _OUTCOME_LABELS: Final[dict[type, str]] = {
 }
 
 
-class Rules:
-    """What all lanes share: the retry policy and the clock."""
-
-    def __init__(
-        self, *, policy: Policy, when_unknown: WhenUnknown, clock: Clock, clock_mode: ClockMode
-    ) -> None:
-        self.policy = policy
-        self.when_unknown = when_unknown
-        self._clock = clock
-        # Replayed history would find everything expired.
-        self._expires = clock_mode == "wall"
-
-    def expired(self, command: SendCommand) -> bool:
-        """Whether the command's time has passed by this process's clock."""
-        return self._expires and expired(command, self._clock.stamp(None))
-
-    def settle(self, claim: Claim, outcome: Outcome, *, idempotent: bool) -> Settlement:
-        """See `policy.settle`."""
-        return settle(
-            outcome,
-            attempts=claim.attempts,
-            doubtful=claim.doubtful,
-            idempotent=idempotent,
-            when_unknown=self.when_unknown,
-            policy=self.policy,
-            random=random.random,
-        )
-
-
 class Lane:
-    """At most `concurrency` sends of one queue are claimed at any time.
-
-    No more is claimed than can begin at once: what waits in a process would look
+    """Sends of one queue by its first provider; the others stand in while that one is out of
+    order. No more is claimed than can begin at once: what waits in a process would look
     interrupted if the process died.
+
+    New sends may begin without waiting in the ledger first (`offer`, then `take`), as long as
+    nothing older waits there.
     """
 
     def __init__(
         self,
         queue: str,
-        channel: Channel,
+        providers: Sequence[Provider],
         *,
-        concurrency: int,
         ledger: Ledger,
+        rates: Rates,
+        addresses: Addresses,
         settler: Settler,
         rules: Rules,
         metrics: Metrics,
     ) -> None:
         self.queue = queue
-        self.channel = channel
-        self._free = concurrency
+        self._providers = providers
+        self._by_name = {provider.name: provider for provider in providers}
         self._ledger = ledger
+        self._rates = rates
+        self._addresses = addresses
         self._settler = settler
         self._rules = rules
         self._attempts = metrics.counter(ATTEMPTS)
+        self._unsent = metrics.counter(ENDED_UNSENT)
+        self._limited = metrics.counter(RATE_LIMITED)
         self._retries = metrics.counter(RETRIES)
         self._awake = asyncio.Event()
+        self._held: set[str] = set()
+        self._inbox: list[Claim] = []
+        self._drained = False
+        self._lost = False
         self._ending = False
+        for provider in providers:
+            provider.on_room.append(self._awake.set)
+
+    def offer(self, sends: Sequence[NewSend], *, urgent: bool) -> dict[str, str]:
+        """Which of these new sends may begin at once, and by whom; places are kept for them
+        until `take`."""
+        provider = self._providers[0]
+        if self._ending or provider.rate is not None or provider.out_of_order:
+            return {}
+        if not (urgent or self._drained):
+            return {}
+        reserved = provider.reserve(len(sends))
+        begun = reserved if urgent else provider.bulk_of(reserved)
+        provider.unused(reserved - begun)
+        offered = {send.send_id: provider.name for send in sends[:begun]}
+        self._held.update(offered)
+        return offered
+
+    def take(self, offered: dict[str, str], claims: Sequence[Claim]) -> None:
+        """Begin those that stand in the ledger as claimed; the others' places are free again."""
+        taken = {claim.send_id for claim in claims}
+        for send_id, name in offered.items():
+            if send_id not in taken:
+                self._held.discard(send_id)
+                self._by_name[name].unused(1)
+        self._inbox += claims
+        self._awake.set()
 
     def wake(self) -> None:
-        """New commands stand in the ledger."""
+        """New commands wait in the ledger."""
+        self._drained = False
+        self._awake.set()
+
+    def doubt(self) -> None:
+        """The acknowledgement of a claim may have been lost: look for it."""
+        self._lost = True
         self._awake.set()
 
     def end(self) -> None:
@@ -112,50 +118,183 @@ class Lane:
     async def run(self) -> None:
         """Work until told to end. An exception of a channel is a bug and comes out."""
         async with asyncio.TaskGroup() as group:
-            while not self._ending:
-                asked = self._free
-                claims = await self._claim(asked) if asked else []
-                self._free -= len(claims)
-                for claim in claims:
-                    group.create_task(self._attempt(claim))
-                if not claims or len(claims) < asked:
-                    await self._wait()
+            begin: Begin = partial(self._begin, group)
+            overdue = True
+            while True:
+                await self._start_inbox(begin)
+                if self._ending:
+                    return
+                more = (overdue or not self._drained) and await self._look(begin)
+                overdue = False if more else await self._wait()
 
-    async def _claim(self, limit: int) -> list[Claim]:
-        return await until_done(
-            "claim", lambda: self._ledger.claim(self.queue, limit), self._on_retry
-        )
-
-    def _on_retry(self, operation: str) -> None:
-        self._retries.labels(operation=operation).inc()
-
-    async def _wait(self) -> None:
+    async def _wait(self) -> bool:
+        """Until called; True where nobody called and it is time to look anyway."""
         try:
             async with asyncio.timeout(POLL_SECONDS):
                 await self._awake.wait()
         except TimeoutError:
-            pass  # nobody called: look again anyway
+            return True
         self._awake.clear()
+        return False
 
-    async def _attempt(self, claim: Claim) -> None:
-        command = decode_known(claim.command)
-        settlement = await self._perform(claim, command)
+    async def _start_inbox(self, begin: Begin) -> None:
+        if self._lost:
+            self._lost = False
+            await self._find_lost(begin)
+        if self._inbox:
+            claims, self._inbox = self._inbox, []
+            await self._start(claims, begin)
+
+    async def _find_lost(self, begin: Begin) -> None:
+        lost = await until_done(
+            "find_lost", lambda: self._ledger.mine(self.queue, self._held), self._on_retry
+        )
+        for claim in lost:
+            self._held.add(claim.send_id)
+            self._by_name[claim.provider or ""].reserve_anyway()
+        await self._start(lost, begin)
+
+    async def _look(self, begin: Begin) -> bool:
+        """Claim what is due, for each provider that may have it; whether there may be more."""
+        more, any_ = False, True
+        for provider in self._providers:
+            reserved = provider.reserve()
+            if reserved:
+                bulk = provider.bulk_of(reserved)
+                claims = await self._claim(provider, reserved, bulk=bulk, any_=any_)
+                provider.unused(reserved - len(claims))
+                if any_ and len(claims) < bulk:
+                    self._drained = provider.rate is None
+                more = more or 0 < bulk <= len(claims)
+                await self._start(claims, begin)
+            any_ = any_ and provider.out_of_order
+        return more
+
+    async def _claim(self, provider: Provider, limit: int, *, bulk: int, any_: bool) -> list[Claim]:
+        granted = limit
+        if provider.rate is not None:
+            granted = await self._granted(provider, limit, bulk=bulk, any_=any_)
+            if not granted:
+                return []
+        claims = await until_done(
+            "claim",
+            lambda: self._ledger.claim(
+                self.queue, provider.name, granted, bulk=min(bulk, granted), any_=any_
+            ),
+            self._on_lost_claim,
+        )
+        self._held.update(claim.send_id for claim in claims)
+        if provider.rate is not None and len(claims) < granted:
+            await self._give_back(provider, granted - len(claims), provider.rate)
+        return claims
+
+    async def _granted(self, provider: Provider, limit: int, *, bulk: int, any_: bool) -> int:
+        """How many of the due sends the rate allows now."""
+        rate = provider.rate
+        assert rate is not None
+        due = await until_done(
+            "due",
+            lambda: self._ledger.due(self.queue, provider.name, limit, bulk=bulk, any_=any_),
+            self._on_retry,
+        )
+        if not due:
+            return 0
+        granted = await until_done(
+            "take_tokens", lambda: self._rates.take(provider.name, due, rate), self._on_retry
+        )
+        if granted < due:
+            self._limited.labels(provider=provider.name).inc()
+        return granted
+
+    async def _give_back(self, provider: Provider, tokens: int, rate: float) -> None:
+        try:
+            await self._rates.give_back(provider.name, tokens, rate)
+        except Transient:
+            # Tokens lost are a moment's slowness; tokens given back twice would be too much.
+            self._on_retry("give_back_tokens")
+
+    def _on_retry(self, operation: str) -> None:
+        self._retries.labels(operation=operation).inc()
+
+    def _on_lost_claim(self, operation: str) -> None:
+        self._on_retry(operation)
+        self.doubt()
+
+    async def _start(self, claims: Sequence[Claim], begin: Begin) -> None:
+        if not claims:
+            return
+        commands = [decode_known(claim.command) for claim in claims]
+        digests = {
+            claim.send_id: digest_of(command.channel, command.to)
+            for claim, command in zip(claims, commands, strict=True)
+            if command.to is not None
+        }
+        blocked: dict[bytes, str] = {}
+        if digests:
+            blocked = await until_done(
+                "blocked", lambda: self._addresses.blocked(digests.values()), self._on_retry
+            )
+        for claim, command in zip(claims, commands, strict=True):
+            digest = digests.get(claim.send_id)
+            begin(claim, command, digest, None if digest is None else blocked.get(digest))
+
+    def _begin(
+        self,
+        group: asyncio.TaskGroup,
+        claim: Claim,
+        command: SendCommand,
+        digest: bytes | None,
+        blocked: str | None,
+    ) -> None:
+        group.create_task(self._attempt(claim, command, digest, blocked))
+
+    async def _attempt(
+        self, claim: Claim, command: SendCommand, digest: bytes | None, blocked: str | None
+    ) -> None:
+        provider = self._by_name[claim.provider or ""]
+        settlement = self._unsendable(claim, command, blocked)
+        if settlement is None:
+            settlement = await self._send(provider, claim, command)
+        else:
+            provider.skipped()
+            reason = (settlement.reason or "").partition(":")[0]
+            self._unsent.labels(reason=reason).inc()
         self._settler.put(
-            Settled(claim=claim, command=command, settlement=settlement, done=self._release)
+            Settled(
+                claim=claim,
+                command=command,
+                settlement=settlement,
+                idempotent=provider.channel.idempotent,
+                digest=digest,
+                done=partial(self._release, claim.send_id, provider),
+            )
         )
 
-    def _release(self) -> None:
-        self._free += 1
-        self._awake.set()
+    def _release(self, send_id: str, provider: Provider) -> None:
+        self._held.discard(send_id)
+        provider.release(1)
 
-    async def _perform(self, claim: Claim, command: SendCommand) -> Settlement:
+    def _unsendable(
+        self, claim: Claim, command: SendCommand, blocked: str | None
+    ) -> Settlement | None:
+        """What is known at the last moment and forbids the attempt."""
+        if claim.cancelled:
+            return give_up("cancelled", doubtful=claim.doubtful)
         if self._rules.expired(command):
             return give_up("expired", doubtful=claim.doubtful)
+        if blocked is not None:
+            return give_up(f"quarantined: {blocked}", doubtful=claim.doubtful)
+        if wait_micros := self._rules.hold(command):
+            return wait_out(wait_micros, doubtful=claim.doubtful)
+        return None
+
+    async def _send(self, provider: Provider, claim: Claim, command: SendCommand) -> Settlement:
         try:
             message = compose(command)
         except Malformed as error:
+            provider.skipped()
             return give_up(str(error), doubtful=claim.doubtful)
-        outcome = await self.channel.send(message)
+        outcome = await provider.send(message)
         label = _OUTCOME_LABELS[type(outcome)]
         self._attempts.labels(channel=command.channel, outcome=label).inc()
-        return self._rules.settle(claim, outcome, idempotent=self.channel.idempotent)
+        return self._rules.settle(claim, command, outcome, idempotent=provider.channel.idempotent)

@@ -45,7 +45,7 @@ SELECT state, count(*) FROM dispatcher.sends
 WHERE state IN ('failed', 'ambiguous') GROUP BY state
 UNION ALL
 SELECT 'unreported', count(*) FROM dispatcher.sends
-WHERE reported_at IS NULL AND state IN ('accepted', 'failed', 'ambiguous')
+WHERE reported_at IS NULL AND state NOT IN ('pending', 'sending')
 """)
 
 # The statistics collector counts rows within a second or so; counting millions would not.
@@ -53,7 +53,9 @@ _ESTIMATE: Final = text("""
 SELECT coalesce((SELECT n_live_tup FROM pg_stat_user_tables
                  WHERE schemaname = 'dispatcher' AND relname = 'sends'), 0)
 """)
-_ACCEPTED: Final = text("SELECT count(*) FROM dispatcher.sends WHERE state = 'accepted'")
+_ACCEPTED: Final = text("""
+SELECT count(*) FROM dispatcher.sends WHERE state IN ('accepted', 'delivered', 'bounced')
+""")
 
 _PRUNE: Final = text("""
 DELETE FROM dispatcher.sends WHERE send_id IN (
@@ -90,7 +92,8 @@ class LedgerReader:
             raise Transient("the ledger is missing: `cuestream migrate` makes it") from error
 
     async def counts(self) -> dict[str, int]:
-        """Entries by state, and `unreported`. `accepted` is an estimate in a large ledger."""
+        """Entries by state, and `unreported`. `accepted` has those with a receipt as well, and
+        is an estimate in a large ledger."""
         found = dict.fromkeys(("pending", "sending", "failed", "ambiguous", "unreported"), 0)
         accepted: int | None = None
         with transient_errors():

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack
+from functools import partial
 from typing import Any, Final, Protocol, TypeVar
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
@@ -12,16 +13,22 @@ from services.contracts.errors import Transient
 from services.contracts.metrics import RETRIES
 from services.contracts.time import SECOND
 from services.contracts.topics import COMMANDS, DEAD_LETTERS, EVENTS
+from services.dispatcher.addresses import PostgresAddresses, Quarantine
 from services.dispatcher.api import make_app
+from services.dispatcher.breaker import BreakerPolicy
 from services.dispatcher.channels.build import Served, build_channels
 from services.dispatcher.commands import NOBODY
 from services.dispatcher.housekeeping import Housekeeping
 from services.dispatcher.intake import Intake
-from services.dispatcher.lane import Lane, Rules
+from services.dispatcher.lane import Lane
 from services.dispatcher.ledger import Ledger
+from services.dispatcher.ledger_changes import LedgerChanges
 from services.dispatcher.ledger_reads import LedgerReader
 from services.dispatcher.policy import Policy
+from services.dispatcher.provider import Provider
+from services.dispatcher.rates import PostgresRates
 from services.dispatcher.reporter import Reporter
+from services.dispatcher.rules import Rules
 from services.dispatcher.settings import DispatcherSettings
 from services.dispatcher.settler import Settler
 from services.runtime.bearer import BearerTokens
@@ -37,6 +44,8 @@ from services.runtime.settings import load
 
 SERVICE: Final = "dispatcher"
 GROUP: Final = "dispatcher"
+URGENT_GROUP: Final = "dispatcher-urgent"
+"""Reads what is not in the normal lane, whatever stands before it in the topic."""
 STOP_SECONDS_MAX: Final = 25.0
 """How long sends under way may take to be settled and reported at a clean end. What is cut
 off then is as if the process had died: the ledger knows."""
@@ -47,7 +56,10 @@ T = TypeVar("T")
 
 
 class Dispatcher:
-    """The object graph. `channels` says which queues are served; tests bring their own."""
+    """The object graph. `channels` says which queues are served; tests bring their own.
+
+    `consumers` read the topic of commands: that of `GROUP`, and that of `URGENT_GROUP`.
+    """
 
     def __init__(
         self,
@@ -56,15 +68,23 @@ class Dispatcher:
         channels: Mapping[str, Served],
         metrics: Metrics,
         engine: AsyncEngine,
-        consumer: AIOKafkaConsumer,
+        consumers: tuple[AIOKafkaConsumer, AIOKafkaConsumer],
         producer: AIOKafkaProducer,
     ) -> None:
         clock = make_clock(settings.clock)
         self._channels = channels
         self.reader = LedgerReader(engine)
         self._ledger = Ledger(engine, lease_micros=int(settings.dispatcher_lease_seconds * SECOND))
+        changes = LedgerChanges(engine)
+        addresses = PostgresAddresses(
+            engine,
+            Quarantine(
+                failures=settings.dispatcher_quarantine_failures,
+                days=settings.dispatcher_quarantine_days,
+            ),
+        )
         self._reporter = Reporter(producer, self._ledger, settings, metrics)
-        self._settler = Settler(self._ledger, self._reporter, clock, metrics)
+        self._settler = Settler(self._ledger, addresses, self._reporter, clock, metrics)
         rules = Rules(
             policy=Policy(
                 attempts_max=settings.dispatcher_attempts_max,
@@ -76,39 +96,50 @@ class Dispatcher:
             clock=clock,
             clock_mode=settings.clock,
         )
+        providers = make_providers(settings, channels, metrics)
+        rates = PostgresRates(engine)
         self._lanes = {
             queue: Lane(
                 queue,
-                served.channel,
-                concurrency=served.concurrency,
+                in_order(queue, providers, settings.dispatcher_fallbacks),
                 ledger=self._ledger,
+                rates=rates,
+                addresses=addresses,
                 settler=self._settler,
                 rules=rules,
                 metrics=metrics,
             )
-            for queue, served in channels.items()
+            for queue in channels
         }
         self.housekeeping = Housekeeping(
             ledger=self._ledger,
+            changes=changes,
+            addresses=addresses,
             reader=self.reader,
-            lanes=self._lanes,
+            providers=providers,
             rules=rules,
             settler=self._settler,
             reporter=self._reporter,
             metrics=metrics,
             keep_days=settings.dispatcher_ledger_days,
         )
-        self.intake = Intake(
-            consumer,
-            producer,
-            ledger=self._ledger,
-            lanes=self._lanes,
-            settings=settings,
-            metrics=metrics,
-            intake_max=settings.dispatcher_intake_max,
-            backlog_max=settings.dispatcher_backlog_max,
-            backlog=self.housekeeping,
-        )
+        self.intakes = [
+            Intake(
+                consumer,
+                producer,
+                urgent=urgent,
+                ledger=self._ledger,
+                changes=changes,
+                lanes=self._lanes,
+                rules=rules,
+                settings=settings,
+                metrics=metrics,
+                intake_max=settings.dispatcher_intake_max,
+                backlog_max=settings.dispatcher_backlog_max,
+                backlog=self.housekeeping,
+            )
+            for urgent, consumer in zip((False, True), consumers, strict=True)
+        ]
         self._on_retry = _retries(metrics)
 
     async def prepare(self) -> None:
@@ -129,7 +160,7 @@ class Dispatcher:
             lanes = [group.create_task(lane.run()) for lane in self._lanes.values()]
             feeders = [
                 group.create_task(self.housekeeping.run(stop)),
-                group.create_task(self.intake.run(stop)),
+                *(group.create_task(intake.run(stop)) for intake in self.intakes),
             ]
             await stop.wait()
             try:
@@ -148,6 +179,48 @@ class Dispatcher:
                     task.cancel()
         for served in self._channels.values():
             await served.channel.close()
+
+
+def make_providers(
+    settings: DispatcherSettings, channels: Mapping[str, Served], metrics: Metrics
+) -> dict[str, Provider]:
+    """A provider for each queue, by its name.
+
+    Raises:
+        SystemExit: a rate or a fallback names a queue that is not served.
+    """
+    named = {
+        *settings.dispatcher_rates,
+        *settings.dispatcher_fallbacks,
+        *settings.dispatcher_fallbacks.values(),
+    }
+    if unknown := sorted(named - channels.keys()):
+        raise SystemExit(f"cuestream: no channel serves {', '.join(unknown)}")
+    policy = BreakerPolicy(
+        failures=settings.dispatcher_breaker_failures,
+        open_seconds=settings.dispatcher_breaker_seconds,
+    )
+    return {
+        queue: Provider(
+            queue,
+            served.channel,
+            concurrency=served.concurrency,
+            rate=settings.dispatcher_rates.get(queue),
+            breaker=policy,
+            metrics=metrics,
+        )
+        for queue, served in channels.items()
+    }
+
+
+def in_order(
+    queue: str, providers: Mapping[str, Provider], fallbacks: Mapping[str, str]
+) -> list[Provider]:
+    """Who sends for a queue: its own provider, then those that stand in, each once."""
+    names = [queue]
+    while (following := fallbacks.get(names[-1])) is not None and following not in names:
+        names.append(following)
+    return [providers[name] for name in names]
 
 
 async def main(settings: DispatcherSettings, stop: asyncio.Event) -> None:
@@ -174,18 +247,19 @@ async def main(settings: DispatcherSettings, stop: asyncio.Event) -> None:
                 metrics=metrics,
                 engine=engine,
                 producer=clients[0],
-                consumer=clients[1],
+                consumers=clients[1],
             )
             await _unless(stop, dispatcher.prepare())
             del health.ready["start"]
             health.ready["database"] = lambda: dispatcher.housekeeping.problem
-            health.ready["commands"] = dispatcher.intake.problem
+            for intake, name in zip(dispatcher.intakes, ("commands", "urgent"), strict=True):
+                health.ready[name] = intake.problem
             await dispatcher.run(stop)
 
 
 async def _connect(
     settings: DispatcherSettings, reader: LedgerReader, metrics: Metrics, stack: AsyncExitStack
-) -> tuple[AIOKafkaProducer, AIOKafkaConsumer]:
+) -> tuple[AIOKafkaProducer, tuple[AIOKafkaConsumer, AIOKafkaConsumer]]:
     """Wait for the ledger, the topics and the broker; the clients are stopped by `stack`."""
     on_retry = _retries(metrics)
     topics = (COMMANDS, EVENTS, DEAD_LETTERS)
@@ -195,13 +269,20 @@ async def _connect(
         "start_producer", lambda: _started(make_producer(settings)), on_retry
     )
     stack.push_async_callback(producer.stop)
-    consumer = await until_done(
-        "start_consumer",
-        lambda: _started(make_consumer(settings, COMMANDS, group=GROUP)),
-        on_retry,
-    )
-    stack.push_async_callback(consumer.stop)
-    return producer, consumer
+    consumers = []
+    for group in (GROUP, URGENT_GROUP):
+        consumer = await until_done(
+            "start_consumer",
+            partial(_start_consumer, settings, group),
+            on_retry,
+        )
+        stack.push_async_callback(consumer.stop)
+        consumers.append(consumer)
+    return producer, (consumers[0], consumers[1])
+
+
+async def _start_consumer(settings: DispatcherSettings, group: str) -> AIOKafkaConsumer:
+    return await _started(make_consumer(settings, COMMANDS, group=group))
 
 
 async def _unless(stop: asyncio.Event, work: Coroutine[Any, Any, T]) -> T | None:

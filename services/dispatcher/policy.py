@@ -1,13 +1,15 @@
 """What follows from an outcome: pure rules of attempts, waiting, expiry and ambiguity."""
 
 from collections.abc import Callable
+from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Final, Literal
+from typing import Final
+from zoneinfo import ZoneInfo
 
 import msgspec
 
-from services.contracts.command import Lane, SendCommand
-from services.contracts.time import SECOND, Micros
+from services.contracts.command import Lane, NotBetween, SendCommand, WhenUnknown
+from services.contracts.time import SECOND, Micros, from_micros
 from services.dispatcher.channels.port import Accepted, Delayed, Outcome, Refused, Unknown
 from services.runtime.backoff import delay
 
@@ -17,16 +19,23 @@ RANKS: Final[dict[Lane, int]] = {"transactional": 0, "high": 1, "normal": 2}
 
 
 class SendState(StrEnum):
-    """`PENDING` → `SENDING` → `ACCEPTED`, `FAILED`, `AMBIGUOUS` or back to `PENDING`."""
+    """`PENDING` → `SENDING` → `ACCEPTED`, `FAILED`, `AMBIGUOUS` or back to `PENDING`.
+
+    A provider's receipt makes `DELIVERED` or `BOUNCED` of what was accepted, and of what
+    was in doubt.
+    """
 
     PENDING = "pending"
     SENDING = "sending"
     ACCEPTED = "accepted"
     FAILED = "failed"
     AMBIGUOUS = "ambiguous"
+    DELIVERED = "delivered"
+    BOUNCED = "bounced"
 
 
-WhenUnknown = Literal["at_most_once", "at_least_once"]
+TAKEN: Final = frozenset({SendState.ACCEPTED, SendState.DELIVERED, SendState.BOUNCED})
+"""A provider took these: the cap's reservation is used."""
 
 
 class Policy(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,7 +51,8 @@ class Settlement(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The next state of a ledger entry. `wait_micros` counts from now, for `PENDING`.
 
     `doubtful`: some attempt may have had its effect unseen, so that a later refusal proves
-    nothing and must not release a cap.
+    nothing and must not release a cap. `bound`: only the provider that is in doubt may try
+    again, for another one does not know its idempotency keys.
     """
 
     state: SendState
@@ -50,6 +60,8 @@ class Settlement(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     provider_id: str | None = None
     wait_micros: int = 0
     doubtful: bool = False
+    bound: bool = False
+    about_address: bool = False
 
 
 def queue_of(command: SendCommand) -> str:
@@ -63,6 +75,38 @@ def queue_of(command: SendCommand) -> str:
 def expired(command: SendCommand, now: Micros) -> bool:
     """Whether nothing may be sent any more; the instant `expires_at` itself is too late."""
     return command.expires_at is not None and now >= command.expires_at
+
+
+def hold(not_between: NotBetween | None, now: Micros) -> int:
+    """Microseconds until the quiet hours that hold now are over; 0 outside them.
+
+    The end is an absolute instant (semantics, section 7): what the clock shows twice is the
+    first of them, what it skips comes within the hour after the gap.
+    """
+    if not_between is None:
+        return 0
+    zone = ZoneInfo(not_between.zone)
+    local = from_micros(now).astimezone(zone)
+    start, end, at = not_between.start, not_between.end, f"{local:%H:%M}"
+    over_midnight = start > end
+    quiet = at >= start or at < end if over_midnight else start <= at < end
+    if not quiet:
+        return 0
+    day = local.date() + timedelta(days=1 if over_midnight and at >= start else 0)
+    hour, minute = map(int, end.split(":"))
+    over = datetime(day.year, day.month, day.day, hour, minute, tzinfo=zone)
+    return max(0, int(over.timestamp() * SECOND) - now)
+
+
+def wait_out(wait_micros: int, *, doubtful: bool) -> Settlement:
+    """Back to waiting for quiet hours to end; nothing was attempted."""
+    return Settlement(
+        state=SendState.PENDING,
+        reason="quiet_hours",
+        wait_micros=wait_micros,
+        doubtful=doubtful,
+        bound=doubtful,
+    )
 
 
 def give_up(reason: str, *, doubtful: bool) -> Settlement:
@@ -84,14 +128,15 @@ def settle(
     """The state that an attempt's outcome leads to; `attempts` counts this one.
 
     `doubtful` is what earlier attempts left. An unknown outcome is tried again where
-    repeating is harmless or the operator prefers twice to never; otherwise it ends there.
+    repeating is harmless or `when_unknown` prefers twice to never; otherwise it ends there.
     """
     match outcome:
         case Accepted(provider_id=provider_id):
             kept = None if provider_id is None else _short(provider_id)
             return Settlement(state=SendState.ACCEPTED, provider_id=kept)
-        case Refused(reason=reason):
-            return give_up(reason, doubtful=doubtful)
+        case Refused(reason=reason, about_address=about_address):
+            given_up = give_up(reason, doubtful=doubtful)
+            return msgspec.structs.replace(given_up, about_address=about_address)
         case Unknown(reason=reason):
             asked, doubtful = None, True
             final = not (idempotent or when_unknown == "at_least_once")
@@ -106,6 +151,7 @@ def settle(
         reason=_short(reason),
         wait_micros=_wait(attempts, asked, policy, random),
         doubtful=doubtful,
+        bound=doubtful and when_unknown == "at_most_once",
     )
 
 

@@ -1,9 +1,9 @@
 """Tells the log what became of sends: deliveries to `events`, dead letters beside them."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Final
+from typing import Any, Final, NamedTuple
 
 from aiokafka import AIOKafkaProducer
 from prometheus_client import Counter
@@ -13,7 +13,7 @@ from services.contracts.errors import Transient
 from services.contracts.metrics import DEAD_LETTERS, RETRIES
 from services.contracts.topics import COMMANDS, EVENTS, KIND_DELIVERY, KIND_HEADER
 from services.contracts.topics import DEAD_LETTERS as DEAD_LETTERS_TOPIC
-from services.dispatcher.ledger import Finished, Ledger
+from services.dispatcher.ledger import Finished, Ledger, Result
 from services.dispatcher.reports import ORIGIN, delivery_of, letter_of
 from services.runtime.kafka import KAFKA_ERRORS, partition_of, topic_name
 from services.runtime.metrics import Metrics
@@ -21,6 +21,15 @@ from services.runtime.retry import until_done
 from services.runtime.settings import KafkaSettings
 
 BATCHES_WAITING_MAX: Final = 8
+_HEADERS: Final = [(KIND_HEADER, KIND_DELIVERY)]
+
+
+class Accepted(NamedTuple):
+    """An acceptance that the ledger does not know yet; `done` is called once it does."""
+
+    result: Result
+    finished: Finished
+    done: Callable[[], None]
 
 
 class Reporter:
@@ -40,11 +49,15 @@ class Reporter:
         self._dead_letters = topic_name(settings, DEAD_LETTERS_TOPIC)
         self._letters_counted: Counter = metrics.counter(DEAD_LETTERS)
         self._retries: Counter = metrics.counter(RETRIES)
-        self._waiting: asyncio.Queue[Sequence[Finished] | None] = asyncio.Queue(BATCHES_WAITING_MAX)
+        self._waiting: asyncio.Queue[Callable[[], Any] | None] = asyncio.Queue(BATCHES_WAITING_MAX)
 
     async def put(self, finished: Sequence[Finished]) -> None:
-        """Hand a batch over; waits while too many are before it."""
-        await self._waiting.put(finished)
+        """Hand a batch over that the ledger knows; waits while too many are before it."""
+        await self._waiting.put(partial(self._report, finished))
+
+    async def put_accepted(self, batch: Sequence[Accepted]) -> None:
+        """Hand acceptances over that are to be told first; waits likewise."""
+        await self._waiting.put(partial(self._report_accepted, batch))
 
     async def end(self) -> None:
         """Let `run` return once everything handed over has been reported."""
@@ -52,11 +65,29 @@ class Reporter:
 
     async def run(self) -> None:
         """Report until told to end; waits for Kafka and the database however long it takes."""
-        while (batch := await self._waiting.get()) is not None:
-            await until_done("report", partial(self._tell, batch), self._on_retry)
-            await until_done(
-                "mark_reported", partial(self._ledger.mark_reported, batch), self._on_retry
-            )
+        while (work := await self._waiting.get()) is not None:
+            await work()
+
+    async def _report(self, batch: Sequence[Finished]) -> None:
+        await until_done("report", partial(self._tell, batch), self._on_retry)
+        await until_done(
+            "mark_reported", partial(self._ledger.mark_reported, batch), self._on_retry
+        )
+
+    async def _report_accepted(self, batch: Sequence[Accepted]) -> None:
+        results = [one.result for one in batch]
+        finished = [one.finished for one in batch]
+        told = True
+        try:
+            await self._tell(finished)
+        except Transient:
+            # Kafka is away: the effects must not look interrupted meanwhile.
+            told = False
+        await until_done("settle", lambda: self._ledger.settle(results, told=told), self._on_retry)
+        for one in batch:
+            one.done()
+        if not told:
+            await self._report(finished)
 
     def _on_retry(self, operation: str) -> None:
         self._retries.labels(operation=operation).inc()
@@ -64,28 +95,42 @@ class Reporter:
     async def _tell(self, batch: Sequence[Finished]) -> None:
         try:
             count = len(await self._producer.partitions_for(self._events))
-            written = []
+            deliveries: dict[int, list[tuple[bytes, bytes]]] = {}
+            letters: list[bytes] = []
             for finished in batch:
                 delivery = delivery_of(finished)
                 if delivery is not None:
                     key = finished.person.encode()
-                    written.append(
-                        await self._producer.send(
-                            self._events,
-                            encode_json(delivery),
-                            key=key,
-                            partition=partition_of(key, count),
-                            headers=[(KIND_HEADER, KIND_DELIVERY)],
-                        )
-                    )
+                    record = (key, encode_json(delivery))
+                    deliveries.setdefault(partition_of(key, count), []).append(record)
                 letter = letter_of(finished, topic=self._commands)
                 if letter is not None:
-                    written.append(
-                        await self._producer.send(
-                            self._dead_letters, encode_json(letter), key=ORIGIN.encode()
-                        )
-                    )
+                    letters.append(encode_json(letter))
                     self._letters_counted.labels(origin=ORIGIN, code=letter.code).inc()
-            await asyncio.gather(*written)
+            written = [
+                sent
+                for partition, records in deliveries.items()
+                for sent in await self._send(partition, records)
+            ]
+            for value in letters:
+                key = ORIGIN.encode()
+                written.append(await self._producer.send(self._dead_letters, value, key=key))
+            for result in await asyncio.gather(*written, return_exceptions=True):
+                if isinstance(result, BaseException):
+                    raise result
         except KAFKA_ERRORS as error:
             raise Transient(f"reports not written: {type(error).__name__}") from error
+
+    async def _send(self, partition: int, records: list[tuple[bytes, bytes]]) -> list[Any]:
+        """Whole batches: one future for many records. Returns the acknowledgements to come."""
+        sent: list[Any] = []
+        builder = self._producer.create_batch()
+        for key, value in records:
+            if builder.append(timestamp=None, key=key, value=value, headers=_HEADERS) is None:
+                sent.append(
+                    await self._producer.send_batch(builder, self._events, partition=partition)
+                )
+                builder = self._producer.create_batch()
+                builder.append(timestamp=None, key=key, value=value, headers=_HEADERS)
+        sent.append(await self._producer.send_batch(builder, self._events, partition=partition))
+        return sent

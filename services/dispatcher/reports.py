@@ -5,10 +5,12 @@ from typing import Final
 from services.contracts.deadletter import DeadLetter
 from services.contracts.delivery import Delivery
 from services.dispatcher.ledger import Finished
-from services.dispatcher.policy import SendState
+from services.dispatcher.policy import TAKEN, SendState
 
 ORIGIN: Final = "dispatcher"
-CODES: Final = frozenset({"exhausted", "expired", "template_error", "unknown_channel"})
+CODES: Final = frozenset(
+    {"exhausted", "expired", "quarantined", "template_error", "unknown_channel"}
+)
 """Beginnings of reasons that are codes of their own in the metrics."""
 
 
@@ -26,7 +28,7 @@ def delivery_of(finished: Finished) -> Delivery | None:
         person=finished.person,
         trigger=finished.trigger,
         channel=finished.channel,
-        status="accepted" if finished.state is SendState.ACCEPTED else "failed",
+        status="accepted" if finished.state in TAKEN else "failed",
         attempts=finished.attempts,
         received_at=finished.finished_at,
         reason=finished.reason,
@@ -36,9 +38,11 @@ def delivery_of(finished: Finished) -> Delivery | None:
 def letter_of(finished: Finished, *, topic: str) -> DeadLetter | None:
     """The dead letter of a send that failed or stayed ambiguous, with the command's bytes.
 
-    None where it was accepted, or where the letter has been acknowledged before.
+    None where it was accepted or taken back, or where the letter has been acknowledged before.
     """
-    if finished.state is SendState.ACCEPTED or finished.command is None:
+    if finished.state in TAKEN or finished.command is None:
+        return None
+    if finished.state is SendState.FAILED and finished.reason == "cancelled":
         return None
     return DeadLetter(
         code=code_of(finished),

@@ -3,16 +3,18 @@
 import asyncio
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 import msgspec
 
 from services.contracts.command import SendCommand
-from services.contracts.metrics import RETRIES, SEND_SECONDS
+from services.contracts.metrics import QUARANTINED, RETRIES, SEND_SECONDS
 from services.contracts.time import SECOND
+from services.dispatcher.addresses import Addresses
 from services.dispatcher.ledger import Claim, Finished, Ledger, Result
 from services.dispatcher.policy import SendState, Settlement
-from services.dispatcher.reporter import Reporter
+from services.dispatcher.reporter import Accepted, Reporter
 from services.runtime.clock import Clock
 from services.runtime.logs import get_logger
 from services.runtime.metrics import Metrics
@@ -24,29 +26,50 @@ _log = get_logger(__name__)
 
 
 class Settled(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """A claim with its outcome. `done` is called once the ledger has it."""
+    """A claim with its outcome. `done` is called once the ledger has it.
+
+    `idempotent`: repeating it would be harmless. `digest` is that of the address, if any.
+    """
 
     claim: Claim
     command: SendCommand
     settlement: Settlement
+    idempotent: bool
+    digest: bytes | None = None
     done: Callable[[], None]
 
 
 class Settler:
-    """Outcomes wait here only while the ledger is being written: lanes bound their number."""
+    """Outcomes wait here only while the ledger is being written: lanes bound their number.
 
-    def __init__(self, ledger: Ledger, reporter: Reporter, clock: Clock, metrics: Metrics) -> None:
+    An acceptance that could be repeated without harm is told to the log first and written
+    down together with that: one write less. Everything else stands in the ledger first.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        addresses: Addresses,
+        reporter: Reporter,
+        clock: Clock,
+        metrics: Metrics,
+    ) -> None:
         self._ledger = ledger
+        self._addresses = addresses
         self._reporter = reporter
         self._clock = clock
         self._seconds = metrics.histogram(SEND_SECONDS)
         self._retries = metrics.counter(RETRIES)
+        self._quarantined = metrics.counter(QUARANTINED)
         self._waiting: list[Settled] = []
         self._arrived = asyncio.Event()
         self._ending = False
 
     def put(self, settled: Settled) -> None:
         """Hand an outcome over; never waits."""
+        if settled.settlement.state is SendState.ACCEPTED:
+            seconds = time.time() - settled.claim.read_at / SECOND
+            self._seconds.labels(channel=settled.command.channel).observe(max(0.0, seconds))
         self._waiting.append(settled)
         self._arrived.set()
 
@@ -68,6 +91,21 @@ class Settler:
                 return
 
     async def _settle(self, batch: list[Settled]) -> None:
+        accepted: list[Accepted] = []
+        others: list[Settled] = []
+        for settled in batch:
+            if settled.idempotent and settled.settlement.state is SendState.ACCEPTED:
+                result = self._result(settled)
+                accepted.append(Accepted(result, _finished(settled, result), settled.done))
+            else:
+                others.append(settled)
+        await self._note_addresses(batch)
+        if accepted:
+            await self._reporter.put_accepted(accepted)
+        if others:
+            await self._settle_first(others)
+
+    async def _settle_first(self, batch: list[Settled]) -> None:
         results = {settled.claim.send_id: self._result(settled) for settled in batch}
         ours = await until_done(
             "settle", lambda: self._ledger.settle(list(results.values())), self._on_retry
@@ -79,11 +117,34 @@ class Settler:
                 _log.warning("another process decided this send", send_id=send_id)
             elif results[send_id].finished_at is not None:
                 finished.append(_finished(settled, results[send_id]))
-                self._observe(settled)
         if finished:
             await self._reporter.put(finished)
         for settled in batch:
             settled.done()
+
+    async def _note_addresses(self, batch: list[Settled]) -> None:
+        """Tell apart the addresses that were refused now from those that work."""
+        refused: dict[str, dict[bytes, str]] = {}
+        accepted: dict[str, set[bytes]] = {}
+        for settled in batch:
+            if settled.digest is None:
+                continue
+            channel, settlement = settled.command.channel, settled.settlement
+            if settlement.state is SendState.ACCEPTED:
+                accepted.setdefault(channel, set()).add(settled.digest)
+            elif settlement.about_address:
+                refused.setdefault(channel, {})[settled.digest] = settlement.reason or ""
+        for channel in refused.keys() | accepted.keys():
+            no = refused.get(channel, {})
+            note = partial(
+                self._addresses.note,
+                channel=channel,
+                refused=no,
+                accepted=accepted.get(channel, set()) - no.keys(),
+            )
+            blocked = await until_done("note_addresses", note, self._on_retry)
+            if blocked:
+                self._quarantined.labels(channel=channel).inc(blocked)
 
     def _on_retry(self, operation: str) -> None:
         self._retries.labels(operation=operation).inc()
@@ -96,16 +157,12 @@ class Settler:
             attempts=settled.claim.attempts,
             state=settlement.state,
             doubtful=settlement.doubtful,
+            bound=settlement.bound,
             reason=settlement.reason,
             provider_id=settlement.provider_id,
             wait_micros=settlement.wait_micros,
             finished_at=None if waits else self._clock.stamp(settled.command.decided_at),
         )
-
-    def _observe(self, settled: Settled) -> None:
-        if settled.settlement.state is SendState.ACCEPTED:
-            seconds = time.time() - settled.claim.read_at / SECOND
-            self._seconds.labels(channel=settled.command.channel).observe(max(0.0, seconds))
 
 
 def _finished(settled: Settled, result: Result) -> Finished:

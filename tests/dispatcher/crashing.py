@@ -14,7 +14,7 @@ from pathlib import Path
 from services.contracts.topics import COMMANDS
 from services.dispatcher.channels.build import Served
 from services.dispatcher.channels.port import Accepted, Message, Outcome
-from services.dispatcher.main import GROUP, Dispatcher
+from services.dispatcher.main import GROUP, URGENT_GROUP, Dispatcher
 from services.dispatcher.settings import DispatcherSettings
 from services.runtime.database import make_engine
 from services.runtime.kafka import make_consumer, make_producer
@@ -54,16 +54,18 @@ class EffectsChannel:
 async def run(channel: EffectsChannel) -> None:
     """Dispatch until death."""
     settings = DispatcherSettings()
-    consumer = make_consumer(settings, COMMANDS, group=GROUP)
+    consumers = (
+        make_consumer(settings, COMMANDS, group=GROUP),
+        make_consumer(settings, COMMANDS, group=URGENT_GROUP),
+    )
     producer = make_producer(settings)
-    await consumer.start()
-    await producer.start()
+    await asyncio.gather(*(one.start() for one in (*consumers, producer)))
     dispatcher = Dispatcher(
         settings,
         channels={"log": Served(channel=channel, concurrency=10)},
         metrics=Metrics(),
         engine=make_engine(settings),
-        consumer=consumer,
+        consumers=consumers,
         producer=producer,
     )
     await dispatcher.run(asyncio.Event())

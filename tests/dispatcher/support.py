@@ -11,16 +11,16 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
 from services.cli.topics import committed, read_topic
 from services.contracts.codec import decode_delivery, encode_json
-from services.contracts.command import Content, SendCommand
+from services.contracts.command import Cancel, Content, SendCommand
 from services.contracts.deadletter import DeadLetter
 from services.contracts.delivery import Delivery
-from services.contracts.topics import COMMANDS, DEAD_LETTERS, EVENTS
+from services.contracts.topics import COMMANDS, DEAD_LETTERS, EVENTS, KIND_CANCEL, KIND_HEADER
 from services.dispatcher.channels.build import Served
 from services.dispatcher.channels.nobody import NobodyChannel
 from services.dispatcher.channels.port import Accepted, Message, Outcome
 from services.dispatcher.commands import NOBODY
 from services.dispatcher.ledger_reads import LedgerReader
-from services.dispatcher.main import GROUP, Dispatcher
+from services.dispatcher.main import GROUP, URGENT_GROUP, Dispatcher
 from services.dispatcher.settings import DispatcherSettings
 from services.runtime.database import make_engine
 from services.runtime.kafka import make_consumer, make_producer, topic_name
@@ -121,14 +121,29 @@ class Stage:
         self.reader = LedgerReader(self.engine)
         self._producer = producer
 
-    async def produce(self, commands: Iterable[SendCommand | bytes | None]) -> None:
-        """Put commands, or bytes that should be one, on the topic of commands."""
+    async def produce(
+        self,
+        commands: Iterable[SendCommand | Cancel | bytes | None],
+        *,
+        kind: bytes | None = None,
+    ) -> None:
+        """Put commands, cancels, or bytes that should be one, on the topic of commands."""
         acknowledged = []
         for command in commands:
-            value = encode_json(command) if isinstance(command, SendCommand) else command
-            key = command.person.encode() if isinstance(command, SendCommand) else b"?"
-            topic = topic_name(self.settings, COMMANDS)
-            acknowledged.append(await self._producer.send(topic, value, key=key))
+            value: bytes | None
+            if isinstance(command, SendCommand | Cancel):
+                value, key = encode_json(command), command.person.encode()
+            else:
+                value, key = command, b"?"
+            header = KIND_CANCEL if isinstance(command, Cancel) else kind
+            acknowledged.append(
+                await self._producer.send(
+                    topic_name(self.settings, COMMANDS),
+                    value,
+                    key=key,
+                    headers=[] if header is None else [(KIND_HEADER, header)],
+                )
+            )
         await asyncio.gather(*acknowledged)
 
     @asynccontextmanager
@@ -140,17 +155,19 @@ class Stage:
             queue: Served(channel=channel, concurrency=concurrency)
             for queue, channel in {NOBODY: NobodyChannel(), **channels}.items()
         }
-        consumer: AIOKafkaConsumer = make_consumer(self.settings, COMMANDS, group=GROUP)
+        consumers: tuple[AIOKafkaConsumer, AIOKafkaConsumer] = (
+            make_consumer(self.settings, COMMANDS, group=GROUP),
+            make_consumer(self.settings, COMMANDS, group=URGENT_GROUP),
+        )
         producer = make_producer(self.settings)
-        await consumer.start()
-        await producer.start()
+        await asyncio.gather(*(one.start() for one in (*consumers, producer)))
         engine = make_engine(self.settings)
         dispatcher = Dispatcher(
             self.settings,
             channels=served,
             metrics=metrics or Metrics(),
             engine=engine,
-            consumer=consumer,
+            consumers=consumers,
             producer=producer,
         )
         stop = asyncio.Event()
@@ -163,8 +180,7 @@ class Stage:
                 stop.set()
                 await running
         finally:
-            await consumer.stop()
-            await producer.stop()
+            await asyncio.gather(*(one.stop() for one in (*consumers, producer)))
             await engine.dispose()
 
     async def settled(self, number: int) -> dict[str, int]:

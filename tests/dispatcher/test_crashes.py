@@ -102,7 +102,7 @@ async def test_an_outcome_whose_report_died_with_its_process_is_reported(
     ledger = Ledger(stage.engine, lease_micros=0)
     send = read_command(encode_json(command), partition=0, offset=0, queues={"log"})
     await ledger.record([send])
-    (claim,) = await ledger.claim("log", 1)
+    (claim,) = await ledger.claim("log", "log", 1)
     await ledger.settle(
         [
             Result(
@@ -110,6 +110,7 @@ async def test_an_outcome_whose_report_died_with_its_process_is_reported(
                 attempts=claim.attempts,
                 state=SendState.FAILED,
                 doubtful=False,
+                bound=False,
                 reason="status 410",
                 provider_id=None,
                 wait_micros=0,

@@ -188,12 +188,13 @@ async def test_a_slow_channel_delays_nobody_else(stage: Stage) -> None:
     await stage.produce(a_command(n) for n in range(100, 200))
     async with stage.dispatching({"webhook:slow": slow, "log": fast}, concurrency=10):
         counts = await stage.settled(100)
-        assert slow.under_way_most == 10
-        assert counts["sending"] == 10
+        # One place in ten is kept for what is urgent.
+        assert slow.under_way_most == 9
+        assert counts["sending"] == 9
         assert await stage.committed() == 150
         blocked.set()
         await stage.settled(150)
-    assert slow.under_way_most == 10
+    assert slow.under_way_most == 9
 
 
 async def test_transactional_and_high_lanes_go_before_what_waits_longer(stage: Stage) -> None:
@@ -304,7 +305,6 @@ async def test_the_ledger_keeps_no_content_once_a_send_is_reported(stage: Stage)
     async with stage.engine.connect() as connection:
         rows = await connection.exec_driver_sql("SELECT command FROM dispatcher.sends")
         assert [row[0] for row in rows] == [None]
-    assert metrics.gauge(LEDGER).labels(state="accepted")._value.get() == 1
 
 
 async def test_a_bug_in_a_channel_stops_the_process_and_the_send_stays_claimed(

@@ -7,13 +7,15 @@ down_revision = "0002"
 branch_labels = None
 depends_on = None
 
-# `provider` is who has the attempt that is under way or in doubt, or who accepted.
+# `provider` is who has the attempt that is under way or in doubt, or who accepted; `holder` the
+# process that claimed last.
 # `attempts_before` are those of before a replay: they fence but do not count.
 COLUMNS = """
 ALTER TABLE dispatcher.sends
     ADD COLUMN run_id uuid,
     ADD COLUMN expires_at bigint,
     ADD COLUMN provider text,
+    ADD COLUMN holder text,
     ADD COLUMN attempts_before integer NOT NULL DEFAULT 0,
     DROP CONSTRAINT sends_state_check,
     ADD CONSTRAINT sends_state_check CHECK (state IN (
@@ -79,6 +81,7 @@ def downgrade() -> None:
     op.execute("""
         ALTER TABLE dispatcher.sends
             DROP COLUMN run_id, DROP COLUMN expires_at, DROP COLUMN provider,
+            DROP COLUMN holder,
             DROP COLUMN attempts_before, DROP CONSTRAINT sends_state_check,
             ADD CONSTRAINT sends_state_check CHECK (state IN (
                 'pending', 'sending', 'accepted', 'failed', 'ambiguous'))""")

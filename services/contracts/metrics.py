@@ -240,7 +240,17 @@ DEAD_LETTERS: Final = Metric(
     meaning="Records given up, kept whole on the dead-letter topic with this reason.",
 )
 
+RECEIPTS: Final = Metric(
+    name="cuestream_dispatcher_receipts_total",
+    kind="counter",
+    unit="receipts",
+    service="dispatcher",
+    labels=("kind", "channel"),
+    meaning="What came back of sends: delivered, bounced, opened, clicked, unsubscribed and so on.",
+)
+
 METRICS: Final = (
+    RECEIPTS,
     INGEST_EVENTS, INGEST_REQUESTS, INGEST_SECONDS, INGEST_PENDING, EVENTS, HOPS,
     PEOPLE_MERGED, VALUES_SKIPPED,
     DECISIONS,

@@ -265,9 +265,10 @@ def test_what_a_person_can_pile_up_stays_below_a_records_limit() -> None:
         # Ids of 200 characters of three bytes each.
         other = f"{number:用>200}"
         log.event("$alias", type="alias", previous_id=other)
-        if number >= 10:
-            handed = encode_state(new_state(other))
-            log.answer(Answer(person=PERSON, source=other, at=NOON, position=1, state=handed))
+        handed = encode_state(new_state(other))
+        log.answer(Answer(person=PERSON, source=other, at=NOON, position=1, state=handed))
+    for number in range(ASKING_MAX + 1):
+        log.event("$alias", type="alias", previous_id=f"{number:人>200}")
     log.identify({f"t{number:0>90}": "x" * 1000 for number in range(50)})
     sending = log.state.sending
     assert sending is not None

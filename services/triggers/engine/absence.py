@@ -22,6 +22,7 @@ from services.triggers.engine.waits import (
     key_of,
     mark_of,
     settle,
+    settle_both,
 )
 
 _WAITS = 1
@@ -68,8 +69,7 @@ class AbsenceSensor:
             mark = mark_of(event.properties, self._exit_key)
             waits[key] = [at, event.message_id, mark, kept_properties(event.properties)]
             slot[DUE] = min(slot[DUE], at + self._within)
-            while waits and (len(waits) > WAITING_KEYS_MAX or not has_room(state, slot)):
-                del waits[min(waits, key=lambda one: (waits[one][_AT], one))]
+            self._bound(waits, slot, state)
         return self._tidy(slot), ()
 
     def look(self, slot: Slot | None, state: PersonState, now: Micros) -> Sensed:
@@ -98,6 +98,32 @@ class AbsenceSensor:
         for key in [key for key, wait in waits.items() if mark is None or wait[_MARK] == mark]:
             del waits[key]
         return self._tidy(slot)
+
+    def merge(
+        self, slot: Slot | None, other: Slot | None, state: PersonState, now: Micros
+    ) -> Sensed:
+        """The last `after` of each key counts, unless either of the two is done with it."""
+        if slot is None or other is None:
+            slot, other = slot or other, None
+        if slot is None:
+            return None, ()
+        waits: Waits = slot[_WAITS]
+        if other is not None:
+            settle_both(slot, other)
+            for key, wait in other[_WAITS].items():
+                if key not in waits or waits[key][_AT] < wait[_AT]:
+                    waits[key] = wait
+        done = slot[SETTLED]
+        for key in [key for key, wait in waits.items() if wait[_AT] <= done.get(key, -NEVER)]:
+            del waits[key]
+        self._bound(waits, slot, state)
+        slot[DUE] = min((wait[_AT] + self._within for wait in waits.values()), default=NEVER)
+        return self._tidy(slot), ()
+
+    @staticmethod
+    def _bound(waits: Waits, slot: Slot, state: PersonState) -> None:
+        while waits and (len(waits) > WAITING_KEYS_MAX or not has_room(state, slot)):
+            del waits[min(waits, key=lambda one: (waits[one][_AT], one))]
 
     def _settle(self, slot: Slot, key: int, at: Micros, state: PersonState) -> None:
         settle(state, slot, key, at, state.now - self._late_after)

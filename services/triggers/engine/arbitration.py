@@ -71,6 +71,26 @@ def displaced(winner: Candidate, moment: Moment) -> list[tuple[Run, Refusal]]:
     return lost
 
 
+def outdone(moment: Moment) -> list[tuple[Run, Refusal]]:
+    """Of runs that came together by a merge, those who meet a better one of their group."""
+    lost: list[tuple[Run, Refusal]] = []
+    stays: list[tuple[Run, Rule]] = []
+    live = sorted(_live(moment), key=lambda one: (one[0].held_out, -one[1].trigger.priority))
+    for run, rule in live:
+        group, priority = rule.trigger.group, rule.trigger.priority
+        rival = None
+        if group is not None:
+            for other, better in stays:
+                if _of_group(better, rule, group) and better.trigger.priority >= priority:
+                    rival = _lost(rule, better, other.event_id, moment, group=group)
+                    break
+        if rival is None:
+            stays.append((run, rule))
+        else:
+            lost.append((run, rival))
+    return lost
+
+
 def _live(moment: Moment) -> Iterator[tuple[Run, Rule]]:
     """Runs of triggers that would go on with them: who entered first before the others."""
     for pending in by_age(moment.sending.runs):

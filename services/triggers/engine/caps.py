@@ -140,6 +140,23 @@ def _with(kept: Sequence[Sent], sent: Sent, caps: Sequence[Cap]) -> list[Sent]:
     return sends
 
 
+def join_sends(
+    mine: Sequence[Sent], theirs: Sequence[Sent], caps: Sequence[Cap], now: Micros, bound: int
+) -> list[Sent]:
+    """Two people's sends in one order. Past the bound the oldest go first, but not those that
+    a cap has to count to know that it is full."""
+    sends = sorted([*mine, *theirs], key=lambda one: one.at)
+    if len(sends) <= bound:
+        return sends
+    needed: set[int] = set()
+    for cap in caps:
+        counted = [n for n, sent in enumerate(sends) if cap.keeps(sent, now)]
+        needed.update(counted[-cap.limit :])
+    oldest = sorted(range(len(sends)), key=lambda n: (n in needed, n))
+    gone = set(oldest[: len(sends) - bound])
+    return [sent for n, sent in enumerate(sends) if n not in gone]
+
+
 def full(sending: Sending, caps: Sequence[Cap], now: Micros, *, held_out: bool) -> bool:
     """Whether the list holds as many counted sends as it may."""
     sends = sending.shadow if held_out else sending.sends

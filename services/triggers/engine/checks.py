@@ -22,7 +22,8 @@ from services.triggers.engine.candidates import (
 from services.triggers.engine.caps import full, refusal, sends_before
 from services.triggers.engine.clauses import Subjects, failing
 from services.triggers.engine.fingerprint import hundredth
-from services.triggers.engine.limits import RUNS_MAX, SENDS_MAX, SHADOW_SENDS_MAX
+from services.triggers.engine.hops import ask_again
+from services.triggers.engine.limits import ASK_AGAIN_AFTER, RUNS_MAX, SENDS_MAX, SHADOW_SENDS_MAX
 from services.triggers.engine.person import calendar_for
 from services.triggers.engine.quiet import quiet_until
 from services.triggers.engine.rules import PAUSED
@@ -129,6 +130,11 @@ def _reentry(one: Candidate, moment: Moment) -> Refusal | None:
     return Refusal(outcome=Outcome.REENTRY, details=details)
 
 
+def repeats(one: Candidate, moment: Moment) -> Refusal | None:
+    """Whether it is refused for what entered before."""
+    return _dedup(one, moment) or _reentry(one, moment)
+
+
 def _holdout(one: Candidate, moment: Moment) -> Refusal | None:
     """Refuses nobody: it tells the checks after it, and the send, who is held out."""
     trigger, person = one.rule.trigger, moment.state.person
@@ -152,6 +158,20 @@ def _quiet_hours(one: Candidate, moment: Moment) -> Refusal | None:
         details={"zone": zone, "until": until},
         frees_at=until,
         waits=one.rule.trigger.in_quiet_hours == "defer",
+    )
+
+
+def _merge(one: Candidate, moment: Moment) -> Refusal | None:
+    """As long as anybody is asked for, nobody knows all the sends that the caps count."""
+    asking = moment.state.asking
+    if not asking or one.send is None or not one.send.caps:
+        return None
+    ask_again(moment.state, moment.now, moment.out)
+    return Refusal(
+        outcome=Outcome.MERGE,
+        details={"asked": list(asking)},
+        frees_at=moment.now + ASK_AGAIN_AFTER,
+        waits=True,
     )
 
 
@@ -197,10 +217,11 @@ ENTRY_CHECKS: Final[tuple[Check, ...]] = (
     _holdout,
     arbitration,
     _quiet_hours,
+    _merge,
     _cap,
     _room,
 )
-SEND_CHECKS: Final[tuple[Check, ...]] = (_consent, _quiet_hours, _cap)
+SEND_CHECKS: Final[tuple[Check, ...]] = (_consent, _quiet_hours, _merge, _cap)
 """Of each send of a journey, once its entry is decided. A holdout was drawn there."""
 
 

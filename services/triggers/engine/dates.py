@@ -101,6 +101,21 @@ class DateSensor:
         entered = Entered(event_id=f"date@{instant}", properties={}, origin_received_at=now)
         return slot, (entered,)
 
+    def merge(
+        self, slot: Slot | None, other: Slot | None, state: PersonState, now: Micros
+    ) -> Sensed:
+        """Their own day stays; the other's is taken over with the date."""
+        base = date_of(lookup(state.traits, self._trait))
+        if base is None:
+            return None, ()
+        day = (base - EPOCH).days
+        kept = next((one for one in (slot, other) if one is not None and one[_BASE] == day), None)
+        if kept is None:
+            return self._begin(base, state, now), ()
+        if kept[DUE] != NEVER:
+            kept[DUE] = min(kept[DUE], self._instant(kept[_DAY], state))
+        return kept, ()
+
     def _begin(self, base: date, state: PersonState, now: Micros) -> Slot:
         return self._slot(base, local_of(self._zone(state), now)[0], state, now)
 

@@ -45,6 +45,24 @@ def first_time(state: PersonState, message_id: str, now: Micros, rules: Rules) -
     return True
 
 
+def join_seen(state: PersonState, other: PersonState, rules: Rules) -> None:
+    """Remember the other's ids too, the oldest first; what both have seen as of its first time.
+
+    An event that was counted under both names before stays counted twice.
+    """
+    seen: dict[bytes, bytes] = {}
+    for one in (state, other):
+        for place, head in enumerate(one.seen_heads):
+            at = place * _RECORD_BYTES
+            name = bytes((head, *one.seen[at : at + _REST_BYTES]))
+            when = bytes(one.seen[at + _REST_BYTES : at + _RECORD_BYTES])
+            seen[name] = min(when, seen.get(name, when))
+    latest = sorted(seen.items(), key=lambda one: one[1])[-rules.message_ids_max :]
+    state.seen_heads = bytearray(name[0] for name, _ in latest)
+    state.seen = bytearray(b"".join([name[1:] + when for name, when in latest]))
+    state.seen_until = 0
+
+
 def _forget(state: PersonState, now: Micros, window: int) -> None:
     """Drop what the window has left; `seen_until` is then when the next one may go."""
     seen, gone = state.seen, 0

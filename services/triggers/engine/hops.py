@@ -13,7 +13,7 @@ from services.contracts.delivery import Delivery
 from services.contracts.errors import Malformed
 from services.contracts.event import PERSON_CHARS_MAX, Event
 from services.contracts.time import Micros
-from services.triggers.engine.limits import ASKING_MAX, MERGED_MAX
+from services.triggers.engine.limits import ASK_AGAIN_AFTER, ASKING_MAX, MERGED_MAX
 from services.triggers.engine.outputs import Outputs
 from services.triggers.engine.state import Asked, PersonState
 
@@ -31,6 +31,14 @@ def ask_for(state: PersonState, other: str, out: Outputs) -> None:
         return  # SDKs say again who somebody is, whenever they log in
     state.asking[other] = Asked(at=state.now, by=state.person)
     out.hops.append(Ask(person=other, by=state.person, at=state.now))
+
+
+def ask_again(state: PersonState, now: Micros, out: Outputs) -> None:
+    """Ask once more for those who have not answered for long: sends wait for that."""
+    for one, asked in state.asking.items():
+        if now >= asked.at + ASK_AGAIN_AFTER:
+            asked.at = now
+            out.hops.append(Ask(person=one, by=asked.by, at=now))
 
 
 def is_new(state: PersonState, source: str, position: int) -> bool:

@@ -43,6 +43,16 @@ class InactivitySensor:
         entered = Entered(event_id=f"inactivity@{due}", properties={}, origin_received_at=now)
         return slot, (entered,)
 
+    def merge(
+        self, slot: Slot | None, other: Slot | None, state: PersonState, now: Micros
+    ) -> Sensed:
+        """The later sign of life counts, and whether they have come in since that one."""
+        if slot is None or other is None:
+            return slot or other, ()
+        if other[_LAST] == slot[_LAST]:
+            slot[DUE] = max(slot[DUE], other[DUE])
+        return (other if other[_LAST] > slot[_LAST] else slot), ()
+
     def leave(self, slot: Slot, mark: int | None) -> Slot | None:
         """They are not waited for any more, until another sign of life."""
         # The last one stays: an older one that comes late is none.

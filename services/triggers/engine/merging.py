@@ -12,6 +12,7 @@ from services.contracts.control import Answer, Ask, Forward
 from services.contracts.decision import Outcome
 from services.contracts.errors import Malformed
 from services.contracts.time import Micros
+from services.triggers.engine.candidates import Candidate
 from services.triggers.engine.decide import (
     OTHER_PERSON,
     adopt_rules,
@@ -194,6 +195,7 @@ def _take(
     if now >= state.next_due:
         begun += watch(state, rules, now)
     if handed is not None:
+        begun += _bring_up(handed, rules, now)
         if waited:
             handed.asking.pop(state.person, None)  # that ask was not answered, and never is
         _ask_on(state, handed, answer.source)
@@ -205,6 +207,13 @@ def _take(
             if run.reason == _HELD:
                 run.due_at = now
     conclude(state, rules, now, out, begun)
+
+
+def _bring_up(handed: PersonState, rules: Rules, now: Micros) -> list[Candidate]:
+    """Let what was handed over come to this time and these rules, by itself."""
+    handed.now = now
+    begun = adopt_rules(handed, rules, now) if handed.revision != rules.revision else []
+    return begun + watch(handed, rules, now)
 
 
 def _ask_on(state: PersonState, handed: PersonState, source: str) -> None:

@@ -54,6 +54,11 @@ def put_trait(state: PersonState, name: str, value: Any, out: Outputs) -> bool:
     return bool(state.traits.get(name) == value)
 
 
+def fill_traits(state: PersonState, given: Mapping[str, Any], out: Outputs) -> None:
+    """Take over those traits of which nothing is known yet."""
+    _put_traits(state, given, out, over=False)
+
+
 def _put_traits(state: PersonState, given: Mapping[str, Any], out: Outputs, *, over: bool) -> None:
     # A new dict each time: snapshots and commands already handed out keep theirs.
     traits = dict(state.traits)

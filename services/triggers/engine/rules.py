@@ -25,7 +25,7 @@ from services.triggers.engine.sensors import Make, Making, Sensor, Waits, WayOut
 from services.triggers.engine.sequence import SequenceSensor
 from services.triggers.engine.sketches import distinct, top_k
 from services.triggers.engine.state import Run, TagData, Tags
-from services.triggers.engine.tags import Read, Rolling, tag_key
+from services.triggers.engine.tags import Merge, Read, Rolling, tag_key
 from services.triggers.engine.waits import Match, compile_match
 from services.triggers.engine.watch import WatchSensor, tag_change, threshold
 from services.triggers.engine.windows import Calendar, Window, calendar_of, window_of
@@ -101,6 +101,7 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     reactions: dict[str, React]
     tags: dict[int, tuple[str, Read, bool]]
     estimates: dict[int, Callable[[TagData], bool]]
+    merge_tag: dict[int, Merge]
     read_tag: dict[str, ReadTag]
     tags_empty: dict[str, Any]
     triggers: dict[str, Rule]
@@ -325,6 +326,7 @@ def compile_rules(bundle: Bundle, *, workspace: str = "default") -> Rules:
             for one in tags
             if one.rolling.approximate is not None
         },
+        merge_tag={one.rolling.key: one.rolling.merge for one in tags},
         read_tag=readers,
         tags_empty={one.tag.id: one.rolling.empty for one in tags},
         triggers=current,

@@ -52,6 +52,12 @@ class ScheduleSensor:
         entered = Entered(event_id=f"schedule@{time}", properties={}, origin_received_at=now)
         return following, (entered,)
 
+    def merge(
+        self, slot: Slot | None, other: Slot | None, state: PersonState, now: Micros
+    ) -> Sensed:
+        """It is for each person once: their own time stays."""
+        return slot, ()
+
     def _next(self, after: Micros) -> Micros:
         return self._cron.next_after(after, self._zone)
 

@@ -5,7 +5,7 @@ from services.contracts.time import Micros
 from services.triggers.engine.candidates import Candidate, coming_in
 from services.triggers.engine.limits import NEVER
 from services.triggers.engine.rules import PAUSED, Rules
-from services.triggers.engine.sensors import DUE, Sensed
+from services.triggers.engine.sensors import DUE, Sensed, Waits
 from services.triggers.engine.state import PersonState, Run, Slot
 
 
@@ -56,6 +56,23 @@ def adopt(state: PersonState, rules: Rules, now: Micros) -> list[Candidate]:
     for key in rules.for_everyone:
         if key not in state.slots:
             candidates += _look(state, rules, key, now)
+    return candidates
+
+
+def merge_slots(
+    state: PersonState, other: PersonState, rules: Rules, now: Micros
+) -> list[Candidate]:
+    """What entries remember of another comes to this person; who comes in by that alone.
+
+    Both follow these rules, and `state` has the other's tags and traits already.
+    """
+    candidates: list[Candidate] = []
+    # Those that can forget for want of room come last.
+    for key in sorted(rules.sensors, key=lambda one: isinstance(rules.sensors[one][1], Waits)):
+        slot, theirs = state.slots.get(key), other.slots.get(key)
+        if theirs is not None or key in rules.watching:
+            sensed = rules.sensors[key][1].merge(slot, theirs, state, now)
+            candidates += _taken_up(state, key, rules, sensed, now)
     return candidates
 
 

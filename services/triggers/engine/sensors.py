@@ -53,6 +53,12 @@ class Sensor(Protocol):
     def look(self, slot: Slot | None, state: PersonState, now: Micros) -> Sensed:
         """The instant of the slot has come, or `for_everyone` and there is no slot yet."""
 
+    def merge(
+        self, slot: Slot | None, other: Slot | None, state: PersonState, now: Micros
+    ) -> Sensed:
+        """Another turned out to be this person: take in what was remembered of them, in
+        `other`. Tags and traits hold theirs already."""
+
 
 @runtime_checkable
 class Waits(Protocol):

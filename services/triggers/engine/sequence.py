@@ -14,7 +14,15 @@ from services.contracts.time import Micros, parse_duration
 from services.triggers.engine.limits import NEVER, SEQUENCE_EVENTS_MAX
 from services.triggers.engine.sensors import Entered, Making, Sensed
 from services.triggers.engine.state import PersonState, Slot
-from services.triggers.engine.waits import SETTLED, compile_match, has_room, key_of, mark_of, settle
+from services.triggers.engine.waits import (
+    SETTLED,
+    compile_match,
+    has_room,
+    key_of,
+    mark_of,
+    settle,
+    settle_both,
+)
 
 _EVENTS = 1
 _AT, _KEY, _PARTS, _MARK = 0, 1, 2, 3
@@ -57,12 +65,8 @@ class SequenceSensor:
         events.insert(place, [at, key, parts, mark_of(event.properties, self._exit_key)])
         end = self._end(events, key)
         if end is None:
-            while events and (len(events) > SEQUENCE_EVENTS_MAX or not has_room(state, slot)):
-                del events[_dispensable(events)]
-            return (slot if events or slot[SETTLED] else None), ()
-        # A completed sequence uses up all of its key that came before its end.
-        settle(state, slot, key, events[end][_AT], state.now - self._late_after)
-        slot[_EVENTS] = [one for n, one in enumerate(events) if n > end or one[_KEY] != key]
+            return self._bounded(slot, state), ()
+        self._use_up(slot, key, end, state)
         entered = Entered(
             event_id=event.message_id,
             properties=event.properties,
@@ -78,6 +82,41 @@ class SequenceSensor:
         """Forget the events that may yet serve, with a mark only those that bear it."""
         slot[_EVENTS] = [one for one in slot[_EVENTS] if mark is not None and one[_MARK] != mark]
         return slot if slot[_EVENTS] or slot[SETTLED] else None
+
+    def merge(
+        self, slot: Slot | None, other: Slot | None, state: PersonState, now: Micros
+    ) -> Sensed:
+        """The events of both in one order: what neither of the two had done may be complete."""
+        if slot is None or other is None:
+            slot = slot or other
+            return None if slot is None else self._bounded(slot, state), ()
+        settle_both(slot, other)
+        done = slot[SETTLED]
+        events: list[Kept] = sorted([*slot[_EVENTS], *other[_EVENTS]], key=_at)
+        self._forget(events, state.now)
+        slot[_EVENTS] = [one for one in events if one[_AT] >= done.get(one[_KEY], -NEVER)]
+        entered = []
+        for key in dict.fromkeys(one[_KEY] for one in slot[_EVENTS]):
+            while (end := self._end(slot[_EVENTS], key)) is not None:
+                at = slot[_EVENTS][end][_AT]
+                self._use_up(slot, key, end, state)
+                entered.append(
+                    Entered(event_id=f"sequence@{at}", properties={}, origin_received_at=now)
+                )
+        return self._bounded(slot, state), entered
+
+    def _use_up(self, slot: Slot, key: int, end: int, state: PersonState) -> None:
+        """A completed sequence takes with it all of its key that came before its end."""
+        events: list[Kept] = slot[_EVENTS]
+        settle(state, slot, key, events[end][_AT], state.now - self._late_after)
+        slot[_EVENTS] = [one for n, one in enumerate(events) if n > end or one[_KEY] != key]
+
+    @staticmethod
+    def _bounded(slot: Slot, state: PersonState) -> Slot | None:
+        events: list[Kept] = slot[_EVENTS]
+        while events and (len(events) > SEQUENCE_EVENTS_MAX or not has_room(state, slot)):
+            del events[_dispensable(events)]
+        return slot if events or slot[SETTLED] else None
 
     def _forget(self, events: list[Kept], now: Micros) -> None:
         """Drop the events from which no sequence can begin any more, whatever still arrives."""

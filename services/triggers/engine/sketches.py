@@ -15,6 +15,7 @@ from services.triggers.engine.state import TagData, Tags
 from services.triggers.engine.tags import (
     LEAVES_AT,
     TOTAL,
+    Merge,
     Properties,
     Rolling,
     get_of,
@@ -48,6 +49,39 @@ def _open(
         evict(data, now)
     data[LEAVES_AT] = min(data[LEAVES_AT], leaves_at)
     return data
+
+
+def _merging(join: Callable[[TagData, TagData], None], evict: Evict) -> Merge:
+    def merge(data: TagData, other: TagData, now: Micros) -> None:
+        for one in (data, other):
+            if now >= one[LEAVES_AT]:
+                evict(one, now)
+        join(data, other)
+        evict(data, now)
+
+    return merge
+
+
+def _sampled(data: TagData) -> dict[int, int]:
+    """The values that `total` zero bits let in."""
+    bits = _FINGERPRINT_BITS - data[TOTAL]
+    return {one: bucket for one, bucket in data[_VALUES].items() if not one >> bits}
+
+
+def _thin(data: TagData) -> None:
+    while len(data[_VALUES]) > DISTINCT_EXACT_MAX:
+        data[TOTAL] += 1
+        data[_VALUES] = _sampled(data)
+
+
+def _join_samples(data: TagData, other: TagData) -> None:
+    data[TOTAL] = other[TOTAL] = max(data[TOTAL], other[TOTAL])
+    values = _sampled(data)
+    for one, bucket in _sampled(other).items():
+        values[one] = max(bucket, values.get(one, bucket))
+    data[_VALUES] = values
+    data[_LATEST] = max(data[_LATEST], other[_LATEST])
+    _thin(data)
 
 
 def distinct(key: int, window: Window, path: str) -> Rolling:
@@ -84,13 +118,8 @@ def distinct(key: int, window: Window, path: str) -> Rolling:
             return True
         values = data[_VALUES]
         values[sample] = max(bucket, values.get(sample, bucket))
-        while len(values) > DISTINCT_EXACT_MAX:
-            data[TOTAL] += 1
-            data[_VALUES] = values = {
-                one: seen
-                for one, seen in values.items()
-                if not one >> (_FINGERPRINT_BITS - data[TOTAL])
-            }
+        if len(values) > DISTINCT_EXACT_MAX:
+            _thin(data)
         return True
 
     def read(data: TagData, now: Micros) -> int:
@@ -100,8 +129,35 @@ def distinct(key: int, window: Window, path: str) -> Rolling:
         return estimate
 
     return Rolling(
-        key=key, update=update, read=read, empty=0, approximate=lambda data: bool(data[TOTAL] > 0)
+        key=key,
+        update=update,
+        read=read,
+        empty=0,
+        merge=_merging(_join_samples, evict),
+        approximate=lambda data: bool(data[TOTAL] > 0),
     )
+
+
+def _weigh(values: dict[Any, list[Any]], value: Any, score: float, bucket: int) -> None:
+    kept = values.get(value)
+    if kept is None:
+        values[value] = [score, bucket]
+        return
+    high, low = max(kept[0], score), min(kept[0], score)
+    kept[0] = high + log2(1.0 + 2.0 ** max(low - high, -1000.0))
+    kept[1] = max(kept[1], bucket)
+
+
+def _drop_lightest(values: dict[Any, list[Any]]) -> None:
+    del values[min(values, key=lambda one: (values[one][0], value_text(one)))]
+
+
+def _join_weights(data: TagData, other: TagData) -> None:
+    values = data[_VALUES]
+    for value, (score, bucket) in other[_VALUES].items():
+        _weigh(values, value, score, bucket)
+    while len(values) > TOP_VALUES_MAX:
+        _drop_lightest(values)
 
 
 def top_k(key: int, window: Window, path: str, k: int, half_life: int) -> Rolling:
@@ -131,15 +187,9 @@ def top_k(key: int, window: Window, path: str, k: int, half_life: int) -> Rollin
         if data is None:
             return True
         values, score = data[_VALUES], at / half_life
-        kept = values.get(value)
-        if kept is None:
-            values[value] = [score, bucket]
-            if len(values) > TOP_VALUES_MAX:
-                del values[min(values, key=lambda one: (values[one][0], value_text(one)))]
-        else:
-            high, low = max(kept[0], score), min(kept[0], score)
-            kept[0] = high + log2(1.0 + 2.0 ** max(low - high, -1000.0))
-            kept[1] = max(kept[1], bucket)
+        _weigh(values, value, score, bucket)
+        if len(values) > TOP_VALUES_MAX:
+            _drop_lightest(values)
         return True
 
     def read(data: TagData, now: Micros) -> list[Any]:
@@ -148,4 +198,6 @@ def top_k(key: int, window: Window, path: str, k: int, half_life: int) -> Rollin
         values = data[_VALUES]
         return sorted(values, key=lambda one: (-values[one][0], value_text(one)))[:k]
 
-    return Rolling(key=key, update=update, read=read, empty=[])
+    return Rolling(
+        key=key, update=update, read=read, empty=[], merge=_merging(_join_weights, evict)
+    )

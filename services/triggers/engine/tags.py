@@ -7,6 +7,7 @@ kept under the fingerprint of its definition: change what is aggregated and it s
 
 from bisect import bisect_left
 from collections.abc import Callable, Mapping
+from operator import add
 from typing import Any, Final
 
 import msgspec
@@ -24,6 +25,11 @@ Update = Callable[[Tags, int, Micros, Micros, Properties], bool]
 """`update(tags, bucket, at, now, properties)`; False where the value did not fit."""
 Read = Callable[[TagData, Micros], Any]
 Combine = Callable[[list[Any]], Any]
+Join = Callable[[Any, Any], Any]
+"""What two people's values of one bucket are together."""
+Merge = Callable[[TagData, TagData, Micros], None]
+"""`merge(data, other, now)`: takes the other person's data in, as if all had been one's own.
+The other's must not be used afterwards."""
 
 LEAVES_AT: Final = 0
 TOTAL: Final = 1
@@ -42,6 +48,7 @@ class Rolling(msgspec.Struct, frozen=True, kw_only=True):
     update: Update
     read: Read
     empty: Any
+    merge: Merge
     approximate: Callable[[TagData], bool] | None = None
     total_stands: bool = False
 
@@ -86,6 +93,23 @@ def _place(
     return index + 1
 
 
+def _merging(window: Window, combine: Combine, join: Join) -> Merge:
+    """Buckets are brought together one by one: a tag's whole past is in them."""
+
+    def merge(data: TagData, other: TagData, now: Micros) -> None:
+        for one in (data, other):
+            if now >= one[LEAVES_AT]:
+                _evict(one, now, window, combine)
+        buckets = dict(zip(data[FIRST_BUCKET::2], data[FIRST_VALUE::2], strict=True))
+        for bucket, value in zip(other[FIRST_BUCKET::2], other[FIRST_VALUE::2], strict=True):
+            buckets[bucket] = join(buckets[bucket], value) if bucket in buckets else value
+        data[TOTAL] = combine(list(buckets.values()))
+        data[FIRST_BUCKET:] = [part for bucket in sorted(buckets.items()) for part in bucket]
+        data[LEAVES_AT] = window.leaves_at(data[FIRST_BUCKET]) if buckets else NEVER
+
+    return merge
+
+
 def count(key: int, window: Window) -> Rolling:
     """How many events."""
 
@@ -109,7 +133,8 @@ def count(key: int, window: Window) -> Rolling:
             _evict(data, now, window, sum)
         return data[TOTAL]
 
-    return Rolling(key=key, update=update, read=read, empty=0, total_stands=True)
+    merge = _merging(window, sum, add)
+    return Rolling(key=key, update=update, read=read, empty=0, merge=merge, total_stands=True)
 
 
 def is_number(value: Any) -> bool:
@@ -154,7 +179,8 @@ def sum_(key: int, window: Window, path: str) -> Rolling:
             _evict(data, now, window, _float_total)
         return round(data[TOTAL], SUM_DIGITS)
 
-    return Rolling(key=key, update=update, read=read, empty=0.0)
+    merge = _merging(window, _float_total, add)
+    return Rolling(key=key, update=update, read=read, empty=0.0, merge=merge)
 
 
 def _pair_total(values: list[Any]) -> list[Any]:
@@ -189,7 +215,8 @@ def average(key: int, window: Window, path: str) -> Rolling:
         sum_of, count_of = data[TOTAL]
         return round(sum_of / count_of, SUM_DIGITS) if count_of else None
 
-    return Rolling(key=key, update=update, read=read, empty=None)
+    merge = _merging(window, _pair_total, lambda one, other: _pair_total([one, other]))
+    return Rolling(key=key, update=update, read=read, empty=None, merge=merge)
 
 
 def _extreme(key: int, window: Window, path: str, better: Callable[[Any, Any], Any]) -> Rolling:
@@ -220,7 +247,8 @@ def _extreme(key: int, window: Window, path: str, better: Callable[[Any, Any], A
             _evict(data, now, window, combine)
         return data[TOTAL]
 
-    return Rolling(key=key, update=update, read=read, empty=None, total_stands=True)
+    merge = _merging(window, combine, better)
+    return Rolling(key=key, update=update, read=read, empty=None, merge=merge, total_stands=True)
 
 
 def min_(key: int, window: Window, path: str) -> Rolling:
@@ -267,7 +295,11 @@ def last(key: int, window: Window, path: str) -> Rolling:
     def read(data: TagData, now: Micros) -> Any:
         return data[TOTAL] if now < data[LEAVES_AT] else None
 
-    return Rolling(key=key, update=update, read=read, empty=None, total_stands=True)
+    def merge(data: TagData, other: TagData, now: Micros) -> None:
+        if other[2] > data[2]:
+            data[:] = other
+
+    return Rolling(key=key, update=update, read=read, empty=None, merge=merge, total_stands=True)
 
 
 def _nothing(values: list[Any]) -> None:
@@ -300,7 +332,11 @@ def first(key: int, window: Window, path: str) -> Rolling:
             _evict(data, now, window, _nothing)
         return data[FIRST_VALUE][1] if len(data) > FIRST_VALUE else None
 
-    return Rolling(key=key, update=update, read=read, empty=None)
+    def earlier(one: list[Any], other: list[Any]) -> list[Any]:
+        return other if other[0] < one[0] else one
+
+    merge = _merging(window, _nothing, earlier)
+    return Rolling(key=key, update=update, read=read, empty=None, merge=merge)
 
 
 SIMPLE: Final = {

@@ -105,6 +105,15 @@ def has_room(state: PersonState, slot: Slot) -> bool:
     return len(encode(slot)) + others <= SLOTS_BYTES_MAX
 
 
+def settle_both(slot: Slot, other: Slot) -> None:
+    """What two people are done with, they are done with together."""
+    settled: dict[int, Micros] = slot[SETTLED]
+    for key, at in other[SETTLED].items():
+        settled[key] = max(at, settled.get(key, at))
+    while len(settled) > SETTLED_KEYS_MAX:
+        del settled[min(settled, key=settled.__getitem__)]
+
+
 def settle(state: PersonState, slot: Slot, key: int, at: Micros, forgotten: Micros) -> None:
     """Remember that up to `at` nothing of this key begins any more; forget what is older than
     `forgotten`, and past the bound the oldest."""

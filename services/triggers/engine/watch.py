@@ -74,6 +74,17 @@ class WatchSensor:
         entered = Entered(event_id=f"{self._kind}@{due}", properties={}, origin_received_at=now)
         return slot, (entered,)
 
+    def merge(
+        self, slot: Slot | None, other: Slot | None, state: PersonState, now: Micros
+    ) -> Sensed:
+        """They come in if what is seen of both together is new to each of the two."""
+        slot, came_in = self._see(slot, state.tags, now)
+        seen, theirs = (self._at_first if one is None else one[_SEEN] for one in (slot, other))
+        if not came_in or not self._comes_in(theirs, seen):
+            return slot, ()
+        entered = Entered(event_id=f"{self._kind}@{now}", properties={}, origin_received_at=now)
+        return slot, (entered,)
+
     def _see(self, slot: Slot | None, tags: Tags, at: Micros) -> tuple[Slot | None, bool]:
         before = self._at_first if slot is None else slot[_SEEN]
         seen = self._look(tags, at)

@@ -10,21 +10,19 @@ from collections.abc import Iterable, Iterator
 
 import msgspec
 
-from services.contracts.codec import decode_delivery, decode_pack
+from services.contracts.codec import decode_delivery
 from services.contracts.command import SendCommand
 from services.contracts.deadletter import DeadLetter
-from services.contracts.errors import Malformed
-from services.contracts.event import Event
-from services.contracts.segment import parse_message
-from services.contracts.topics import KIND_DELIVERY, KIND_EVENT, KIND_PACK
+from services.contracts.topics import KIND_DELIVERY
 from services.dispatcher.policy import SendState
 from services.runtime.kafka import partition_of
 from services.triggers.worker.letters import ORIGIN
-from services.triggers.worker.reading import kind_of
 from tests.simulation.person import History, Person
 from tests.simulation.poison import POISON, is_poisoned, sparing
 from tests.simulation.reference import Definitions, Happened, Reference
+from tests.simulation.rows import events_of, kind
 from tests.simulation.run import Ran
+from tests.simulation.unions import Unions, of_maker
 from tests.simulation.world import CHANGELOG, COMMANDS, DEAD_LETTERS, EVENTS, Row
 
 
@@ -32,10 +30,19 @@ def problems_of(ran: Ran) -> list[str]:
     """Everything that is wrong with a run; empty if it kept all promises."""
     problems = list(ran.world.problems)
     definitions = Definitions(ran.world, ran.engine)
-    for partition in range(ran.world.partitions):
-        reference = Reference(ran.world, sparing(ran.engine), definitions, partition)
-        told = [*_shell(ran, reference, partition), *_decisions(ran, reference, partition)]
+    references = [
+        Reference(ran.world, sparing(ran.engine), definitions, partition)
+        for partition in range(ran.world.partitions)
+    ]
+    unions = Unions(ran.world, references)
+    for partition, reference in enumerate(references):
+        told = [
+            *_shell(ran, reference, partition),
+            *_hops(ran, reference, unions),
+            *_decisions(ran, reference, partition, unions),
+        ]
         problems += [f"partition {partition}: {problem}" for problem in told]
+    problems += unions.audit()
     problems += _dispatcher(ran)
     return problems
 
@@ -89,7 +96,7 @@ def _once(values: Iterable[bytes]) -> list[bytes]:
 def _dispatcher(ran: Ran) -> Iterator[str]:
     told: dict[str, str] = {}
     for row in (row for rows in ran.world.topics[EVENTS] for row in rows):
-        if _kind(row) == KIND_DELIVERY:
+        if kind(row) == KIND_DELIVERY:
             delivery = decode_delivery(row.value or b"")
             told.setdefault(delivery.send_id, delivery.status)
     sends: set[str] = set()
@@ -120,7 +127,29 @@ def _send_id(row: Row) -> str:
 # The decisions.
 
 
-def _decisions(ran: Ran, reference: Reference, partition: int) -> Iterator[str]:
+def _hops(ran: Ran, reference: Reference, unions: Unions) -> Iterator[str]:
+    """Each maker's hops stand in every log in the order of their making, repeats aside."""
+    wanted: defaultdict[tuple[int, str | None], list[bytes]] = defaultdict(list)
+    found: defaultdict[tuple[int, str | None], list[bytes]] = defaultdict(list)
+    for _, target, row in reference.hops:
+        wanted[target, of_maker(row)].append(row.value or b"")
+    for target, rows in enumerate(ran.world.topics[EVENTS]):
+        for row in rows:
+            maker = of_maker(row)
+            if maker is not None and unions.home(maker) == reference.partition:
+                found[target, maker].append(row.value or b"")
+    for link in wanted.keys() | found.keys():
+        if _once(found[link]) != _once(wanted[link]):
+            missing = len(set(wanted[link]) - set(found[link]))
+            extra = len(set(found[link]) - set(wanted[link]))
+            yield f"hops of {link[1]}: {missing} lost, {extra} too many (else: another order)"
+    for person in sorted(reference.stored.keys()):
+        asking = reference.asking(person)
+        if asking:
+            yield f"{person} still waits for {asking}"
+
+
+def _decisions(ran: Ran, reference: Reference, partition: int, unions: Unions) -> Iterator[str]:
     events = _events(ran, partition)
     people: defaultdict[str, list[Happened]] = defaultdict(list)
     for happened in events:
@@ -130,6 +159,8 @@ def _decisions(ran: Ran, reference: Reference, partition: int) -> Iterator[str]:
     for offset, command in reference.commands:
         commands[command.person].append((offset, command))
     for person in sorted(people):
+        if not unions.alone(person):
+            continue  # judged together with who they are
         history = History(
             events=people[person],
             commands=commands[person],
@@ -149,7 +180,7 @@ def _events(ran: Ran, partition: int) -> list[Happened]:
     found: list[Happened] = []
     known: set[tuple[str, str]] = set()
     for row in ran.world.topics[EVENTS][partition]:
-        for index, event in enumerate(_events_of(row)):
+        for index, event in enumerate(events_of(row)):
             name = (event.person, event.message_id)
             mine = partition_of(event.person.encode(), ran.world.partitions) == partition
             if mine and name not in known and not is_poisoned(event):
@@ -158,31 +189,11 @@ def _events(ran: Ran, partition: int) -> list[Happened]:
     return found
 
 
-def _events_of(row: Row) -> list[Event]:
-    try:
-        kind = kind_of(row.headers)
-        if kind == KIND_PACK:
-            return decode_pack(row.value or b"")
-        if kind == KIND_EVENT and row.value is not None:
-            return [parse_message(row.value, received_at=row.timestamp * 1000)]
-    except Malformed:
-        pass  # the worker says so too, or the dead letters differ
-    return []
-
-
 def _failed(rows: Iterable[Row]) -> dict[str, int]:
     """Where in the log each send failed, if that was the first to be heard of it."""
     verdicts: dict[str, tuple[str, int]] = {}
     for row in rows:
-        if _kind(row) == KIND_DELIVERY:
+        if kind(row) == KIND_DELIVERY:
             delivery = decode_delivery(row.value or b"")
             verdicts.setdefault(delivery.send_id, (delivery.status, row.offset))
     return {send_id: at for send_id, (status, at) in verdicts.items() if status == "failed"}
-
-
-def _kind(row: Row) -> bytes:
-    """The record's kind; nothing for a bad one."""
-    try:
-        return kind_of(row.headers)
-    except Malformed:
-        return b""

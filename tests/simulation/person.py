@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from services.contracts.command import SendCommand
 from services.contracts.decision import Decision, Outcome
 from services.contracts.definitions import Bundle, Trigger
+from services.contracts.event import Event
 from services.contracts.time import DAY, Micros, parse_duration
 from services.triggers.engine import Outputs
 from tests.engine import audit
@@ -36,6 +37,9 @@ class History:
     one_revision: bool
     own: Callable[[int], bool] = lambda _: True
     sees: Callable[[int, int], bool] = lambda _, __: True
+    late: Callable[[int, Event], bool] = lambda _, event: (
+        event.occurred_at < event.received_at - LATE
+    )
 
 
 class Person:
@@ -51,6 +55,7 @@ class Person:
         self._one_revision = history.one_revision
         self._own = history.own
         self._sees = history.sees
+        self._late = history.late
         self._groups: defaultdict[Group, list[tuple[int, Decision]]] = defaultdict(list)
         for offset, decision in self._decided:
             self._groups[decision.trigger, decision.event_id].append((offset, decision))
@@ -110,7 +115,7 @@ class Person:
             elif (group in waiting) == bool(ends):
                 yield f"{group} neither ended nor waits, or both"
         for offset, _, event in self._events:
-            if event.occurred_at < event.received_at - LATE:
+            if self._late(offset, event):
                 continue
             for trigger in self._bundle_at(offset).triggers:
                 plain = event.name in trigger.entry.events and trigger.entry.where is None

@@ -14,6 +14,7 @@ from services.triggers.engine import PersonState, decode_state
 from services.triggers.worker.definitions import DefinitionHistory
 from services.triggers.worker.engine_port import Engine, state_decoder
 from services.triggers.worker.fold import PartitionFold
+from services.triggers.worker.reading import META_KEY
 from services.triggers.worker.values import Answer, Flush, InForce, NeedRules
 from tests.simulation.world import (
     COMMANDS,
@@ -53,7 +54,7 @@ class Reference:
     """One partition, undisturbed.
 
     `outputs` holds the values for each topic in order; `decisions` and `commands` come with
-    the offset of the record that led to them; `events` are those that were folded, likewise.
+    the offset of the record that led to them, `hops` with the partition they go to as well.
     """
 
     def __init__(
@@ -62,7 +63,9 @@ class Reference:
         self.outputs: dict[str, list[bytes]] = {topic: [] for topic in OUTPUTS}
         self.decisions: defaultdict[str, list[tuple[int, Decision]]] = defaultdict(list)
         self.commands: list[tuple[int, SendCommand]] = []
+        self.hops: list[tuple[int, int, Row]] = []
         self.revisions: list[tuple[int, int]] = [(-1, 0)]
+        self.partition = partition
         self._definitions = definitions
         states: PartitionStates[Any] = PartitionStates(state_decoder(engine))
         self._fold = PartitionFold(
@@ -99,6 +102,11 @@ class Reference:
         written = (flush.commands, flush.decisions, flush.profiles, flush.letters)
         for topic, records in zip(OUTPUTS, written, strict=True):
             self.outputs[topic] += [value for _, value in records]
+        for target, hops in flush.hops.items():
+            for key, value, headers in hops:
+                self.hops.append(
+                    (offset, target, Row(offset=-1, key=key, value=value, headers=headers))
+                )
         for _, value in flush.decisions:
             decision = _decision.decode(value)
             self.decisions[decision.person].append((offset, decision))
@@ -108,6 +116,12 @@ class Reference:
     def one_revision(self) -> bool:
         """Whether nothing was decided under other definitions than the last."""
         return len(self.revisions) == 2
+
+    def asking(self, person: str) -> list[str]:
+        """Whom a person still waits for at the end."""
+        if person == META_KEY:
+            return []
+        return list(decode_state(self.stored[person]).asking)
 
     def waiting(self, person: str) -> set[tuple[str, str]]:
         """Trigger and event of what is still under way in a person at the end."""

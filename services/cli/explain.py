@@ -38,6 +38,7 @@ async def explain_from_topics(
     *,
     now: Micros,
     records_back: int = RECORDS_BACK,
+    step: int | None = None,
 ) -> Explanation:
     """Read what stands on the person's partition, and explain it under the newest definitions.
 
@@ -56,7 +57,7 @@ async def explain_from_topics(
         raise CuestreamError(f"nothing is known of this person (partition {partition})")
     decisions = await _decisions(settings, person, partition)
     events = await _events(settings, person, partition, records_back)
-    return explain(state, trigger, rules, decisions, now, events)
+    return explain(state, trigger, rules, decisions, now, events, step=step)
 
 
 async def _state(settings: KafkaSettings, person: str, partition: int) -> PersonState | None:
@@ -114,6 +115,12 @@ async def _events(
 def explain_command(
     person: Annotated[str, typer.Argument(help="the person's id")],
     trigger: Annotated[str, typer.Argument(help="the trigger's id")],
+    step: Annotated[
+        int | None,
+        typer.Option(
+            min=0, help="why they did not get this step: its number, counted through all, from 0"
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="print the explanation as JSON")] = False,
     records_back: Annotated[
         int,
@@ -133,7 +140,9 @@ def explain_command(
     settings = load(KafkaSettings)
     now = 0 if settings.clock == "replay" else WallClock().stamp(None)
     found = console.run(
-        explain_from_topics(settings, person, trigger, now=now, records_back=records_back)
+        explain_from_topics(
+            settings, person, trigger, now=now, records_back=records_back, step=step
+        )
     )
     if as_json:
         typer.echo(msgspec.json.format(msgspec.json.encode(found), indent=2))

@@ -20,6 +20,14 @@ from services.triggers.engine.explain_entry import (
     of_exit,
     of_values,
 )
+from services.triggers.engine.explain_steps import (
+    label_at,
+    last_run,
+    of_missed,
+    of_runs,
+    places_of,
+    rule_of,
+)
 from services.triggers.engine.explain_texts import decision_text, instant
 from services.triggers.engine.limits import NEVER
 from services.triggers.engine.rules import Rule, Rules, entry_kind
@@ -28,12 +36,14 @@ from services.triggers.engine.state import PersonState, decode_state, encode_sta
 
 DECISIONS_TOLD_MAX: Final = 20
 """The newest; how many there are is always told."""
+_DONE: Final = frozenset({Outcome.SENT, Outcome.OFFERED, Outcome.HANDED_OFF})
 
 
 class Explanation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The answer for one person and one trigger, the profile being that of `as_of`.
 
-    `verdict`: the outcome of the newest decision, else `put_off`, `waiting`,
+    `verdict`: `put_off` or `under_way` where a run waits, else the outcome of the newest
+    decision, else `waiting`, `not_reached` (of a step that was asked for),
     `entry_not_matched`, `no_event` (none given concerns the entry), `no_record` (the entry
     matches now and yet nothing was decided) or `not_decided` (the trigger is not in force).
     """
@@ -55,17 +65,20 @@ def explain(
     decisions: Iterable[Decision],
     now: Micros,
     events: Sequence[Event] = (),
+    *,
+    step: int | None = None,
 ) -> Explanation:
     """Say why this person did or did not get a trigger, as far as `now`.
 
     `decisions` may be those of any person and trigger, in the order of their log; `events`
-    are the person's last, oldest first. Nothing given is changed.
+    are the person's last, oldest first. With `step`, a number counted through all steps from
+    0 on, it is of that step alone, where somebody has come in. Nothing given is changed.
     """
     # Reading a tag lets go of what has left its window: a copy does.
     state = decode_state(encode_state(state))
     now = max(now, state.now)
     recorded = _recorded(state.person, trigger_id, decisions)
-    findings = [_of_decision(one) for one in recorded[-DECISIONS_TOLD_MAX:]]
+    findings = [_of_decision(one, rules) for one in recorded[-DECISIONS_TOLD_MAX:]]
     rule = rules.triggers.get(trigger_id)
     if rule is None:
         status = rules.statuses.get(trigger_id, "unknown")
@@ -73,12 +86,18 @@ def explain(
         verdict, sentence = "not_decided", f"{told}: it decides nothing"
         findings.append(Finding(kind="status", sentence=sentence, details={"status": status}))
     else:
-        waiting = [*_put_off(state, trigger_id), *_waiting(state, rule, rules)]
+        under_way = list(of_runs(state, trigger_id, rules, events, now))
+        missed = list(of_missed(last_run(recorded), rules, under_way))
+        waiting = [*under_way, *_waiting(state, rule, rules)]
         entry = [*of_events(state, rule, rules, events, now), *of_values(state, rule, rules, now)]
-        findings += [*waiting, *([] if recorded else entry)]
+        findings += [*waiting, *missed, *([] if recorded else entry)]
         findings += of_exit(state, rule, rules, events, now)
         findings += of_audience(state, rule, rules, events, now)
-        verdict, sentence = _verdict(recorded, waiting, entry)
+        verdict, sentence = _verdict(recorded, waiting, entry, rules)
+        if step is not None and (last := last_run(recorded)):
+            told_of = [*(_of_decision(one, rules) for one in last), *under_way, *missed]
+            findings = [one for one in told_of if one.step == step]
+            verdict, sentence = _of_step(step, findings, last[-1])
     return Explanation(
         person=state.person,
         trigger=trigger_id,
@@ -100,26 +119,49 @@ def _recorded(person: str, trigger_id: str, decisions: Iterable[Decision]) -> li
     return sorted(found.values(), key=lambda one: one.now)
 
 
-def _of_decision(one: Decision) -> Finding:
+def _of_decision(one: Decision, rules: Rules) -> Finding:
     return Finding(
         kind="decision",
-        sentence=decision_text(one),
+        sentence=_text_of(one, rules),
         at=one.now,
         event_id=one.event_id,
         outcome=str(one.outcome),
-        holds=one.outcome is Outcome.SENT,
+        step=one.step,
+        holds=one.outcome in _DONE,
         details=one.details,
     )
 
 
+def _text_of(one: Decision, rules: Rules) -> str:
+    """What a record says, with its step where there is more than one."""
+    rule = rule_of(rules, one.trigger, one.trigger_version)
+    if one.outcome is Outcome.ENTERED or rule is None or not rule.program.is_journey:
+        return decision_text(one)
+    return decision_text(one, label_at(places_of(rule), one.step))
+
+
+def _of_step(step: int, findings: list[Finding], last: Decision) -> tuple[str, str]:
+    """The verdict on one step of the last run: what waits at it, else what is told of it last."""
+    for one in findings:
+        if one.kind in ("put_off", "under_way") and one.event_id == last.event_id:
+            return one.kind, one.sentence
+        if one.kind == "step":
+            return "not_reached", one.sentence
+    for one in reversed(findings):
+        if one.outcome is not None:
+            return one.outcome, one.sentence
+    return "not_reached", f"version {last.trigger_version} has no step {step}"
+
+
 def _verdict(
-    recorded: list[Decision], waiting: list[Finding], entry: list[Finding]
+    recorded: list[Decision], waiting: list[Finding], entry: list[Finding], rules: Rules
 ) -> tuple[str, str]:
-    put_off = next((one for one in waiting if one.kind == "put_off"), None)
-    if put_off is not None:
-        return "put_off", put_off.sentence
+    for kind in ("put_off", "under_way"):
+        found = next((one for one in waiting if one.kind == kind), None)
+        if found is not None:
+            return kind, found.sentence
     if recorded:
-        return str(recorded[-1].outcome), decision_text(recorded[-1])
+        return str(recorded[-1].outcome), _text_of(recorded[-1], rules)
     value = next((one for one in entry if one.kind == "value" and one.holds is False), None)
     awaited = next((one for one in waiting if one.at is not None), None)
     if awaited is not None and value is None:
@@ -143,19 +185,6 @@ def _of_entry(entry: list[Finding]) -> tuple[str, str]:
     if places:
         return "no_record", "the entry matches as things stand now, and nothing is recorded of it"
     return "no_event", "its entry asks for no event, and it was not their turn yet"
-
-
-def _put_off(state: PersonState, trigger_id: str) -> Iterator[Finding]:
-    for one in state.sending.runs if state.sending is not None else ():
-        if one.trigger == trigger_id:
-            yield Finding(
-                kind="put_off",
-                sentence=f"put off by {one.reason}: decided again at {instant(one.due_at)}, "
-                f"dropped from {instant(one.expires_at)} on",
-                at=one.due_at,
-                event_id=one.event_id,
-                details={"entered_at": one.entered_at, "expires_at": one.expires_at},
-            )
 
 
 def _waiting(state: PersonState, rule: Rule, rules: Rules) -> Iterator[Finding]:

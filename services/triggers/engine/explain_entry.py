@@ -8,6 +8,7 @@ import msgspec
 from services.contracts.conditions import Condition
 from services.contracts.entries import Entry, TagChange, Threshold
 from services.contracts.event import Event
+from services.contracts.steps import WaitFor
 from services.contracts.time import Micros
 from services.triggers.engine.clauses import Subjects, clause_holds, failing, lookup
 from services.triggers.engine.explain_texts import clause_text, instant, names_text, value_text
@@ -41,11 +42,13 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One reason, as a sentence and as fields.
 
     `kind`: `decision` (a record), `status` (the trigger is not decided), `put_off` (decided
-    again at `at`), `waiting` (the entry looks again at `at`), `entry` (evaluated on an
-    event), `value` (what the entry asks of the profile), `exit` (evaluated on an event) or
-    `audience` (as it stands now). `place` names the part of the trigger that is spoken of.
-    `holds`: whether that part is as the trigger wants it in order to come in (of an absence,
-    that `without` did not happen); None where nothing can be said.
+    again at `at`), `under_way` (a journey waits, at most until `at`), `step` (not come to),
+    `waiting` (the entry looks again at `at`), `entry` (evaluated on an event), `value` (what
+    the entry asks of the profile), `exit`, `wait_for` (evaluated on an event) or `audience`
+    (as it stands now). `place` names the part of the trigger that is spoken of, `step` the
+    number of the step. `holds`: whether that part is as the trigger wants it in order to come
+    in (of an absence, that `without` did not happen) or, of a step, was come to; None where
+    nothing can be said.
     """
 
     kind: str
@@ -54,6 +57,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     at: Micros | None = None
     event_id: str | None = None
     outcome: str | None = None
+    step: int | None = None
     holds: bool | None = None
     clauses: tuple[Clause, ...] = ()
     details: dict[str, Any] = {}
@@ -102,6 +106,19 @@ def of_exit(
             "exit", "exit", way_out.events, way_out.where, events, state, rules, now
         ):
             yield msgspec.structs.replace(one, holds=not one.holds)
+
+
+def of_wait(
+    state: PersonState,
+    rules: Rules,
+    place: str,
+    wait_for: WaitFor,
+    events: Sequence[Event],
+    now: Micros,
+) -> Iterator[Finding]:
+    """The last events of the names that a journey waits for, and what they lack."""
+    at = f"{place}.wait_for"
+    return _on_events("wait_for", at, wait_for.events, wait_for.where, events, state, rules, now)
 
 
 def _on_events(

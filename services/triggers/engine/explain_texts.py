@@ -24,8 +24,13 @@ _OUTCOMES: Final[dict[str, str]] = {
     "expired": "not sent, it waited too long",
     "arbitration": "not sent, another trigger goes before it",
     "exit": "ended, the exit happened while it waited",
+    "merge": "held back until all that is known of them under another id is here",
+    "entered": "came in",
+    "offered": "offered",
+    "handed_off": "handed to people",
+    "ended": "ended",
 }
-_INSTANTS: Final = ("_at", "until")
+_INSTANTS: Final = ("_at", "until", "since")
 
 _OPS: Final[dict[str, str]] = {
     "eq": "has to equal", "ne": "must not equal", "gt": "has to be greater than",
@@ -75,14 +80,17 @@ def clause_text(failed: Mapping[str, Any]) -> str:
     return f"{told} ({failed['clause']})"
 
 
-def decision_text(one: Decision) -> str:
-    """What a decision record says."""
+def decision_text(one: Decision, label: str = "") -> str:
+    """What a decision record says; `label` names the step it stands at."""
     details = dict(one.details)
     again = details.pop("deferred_until", None)
-    outcome = _OUTCOMES.get(one.outcome, str(one.outcome))
+    if one.outcome is Outcome.STEPPED:
+        outcome = _stepped_text(details)
+    else:
+        outcome = _OUTCOMES.get(one.outcome, str(one.outcome))
     if one.outcome is Outcome.ARBITRATION and again is not None:
         outcome = "held back in case a better one comes"
-    told = f"{instant(one.now)}: {outcome}"
+    told = f"{instant(one.now)}: {label and f'{label}: '}{outcome}"
     if "clause" in details:
         told += f": {clause_text(details)}"
     elif details:
@@ -90,6 +98,18 @@ def decision_text(one: Decision) -> str:
     if again is not None:
         told += f", decided again at {_detail('deferred_until', again)}"
     return told
+
+
+def _stepped_text(details: dict[str, Any]) -> str:
+    """What came of a step that asks nothing of anybody; what it says leaves the details."""
+    if "arm" in details:
+        return f"took arm {details.pop('arm')}"
+    if "set" in details:
+        return f"set {details.pop('set')} to {value_text(details.pop('value', None))}"
+    if "remove" in details:
+        return f"removed {details.pop('remove')}"
+    way = details.pop("way", None)
+    return "waited" if way is None else f"went by `{way}`"
 
 
 def _detail(name: str, value: Any) -> str:

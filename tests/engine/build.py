@@ -98,7 +98,7 @@ class Log:
         self.now = self.now if now is None else now
         self.sent_events += 1
         event = Event(
-            person=PERSON,
+            person=self.state.person,
             type=fields.pop("type", TRACK),
             name=name,
             message_id=id_ if id_ is not None else f"event-{self.sent_events}",
@@ -120,7 +120,7 @@ class Log:
         self.now = self.now if now is None else now
         delivery = Delivery(
             send_id=send_id,
-            person=PERSON,
+            person=self.state.person,
             trigger="any",
             channel="log",
             status=status,

@@ -16,6 +16,7 @@ from services.triggers.engine.limits import NEVER
 from services.triggers.engine.local import clock_shows
 from services.triggers.engine.person import calendar_for, put_trait
 from services.triggers.engine.program import (
+    AT_SEND,
     MATCHED,
     WAIT,
     WAIT_FOR,
@@ -71,6 +72,8 @@ def walk(one: Candidate, number: int, moment: Moment) -> Candidate | None:
         step = program.steps[number]
         one.step = run.step = number
         if isinstance(step, SendStep):
+            # It waits no more for what it has come by: whoever looks meanwhile finds it here.
+            run.reason = AT_SEND
             run.expires_at = moment.now + one.rule.expires_after
             one.deadline = moment.now + one.rule.send_within
             return one

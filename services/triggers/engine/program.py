@@ -30,6 +30,8 @@ WAIT: Final = "wait"
 WAIT_FOR: Final = "wait_for"
 MATCHED: Final = "matched"
 """What a run waits for, in its `reason`, where no check put it off."""
+AT_SEND: Final = ""
+"""It waits for nothing: its send is decided in this moment."""
 
 
 class _Compiled(msgspec.Struct, frozen=True, kw_only=True, eq=False):

@@ -6,6 +6,7 @@ the first bytes alone, which one cache line holds. The fingerprint is XXH3: it c
 a cryptographic digest, and whoever makes up ids that collide loses only events of their own.
 """
 
+from struct import Struct
 from typing import Final
 
 from xxhash import xxh3_64_digest
@@ -16,8 +17,9 @@ from services.triggers.engine.rules import Rules
 from services.triggers.engine.state import PersonState
 
 _REST_BYTES: Final = FINGERPRINT_BYTES - 1
-_SECONDS_BYTES: Final = 4
-_RECORD_BYTES: Final = _REST_BYTES + _SECONDS_BYTES
+_SECONDS: Final = Struct(">I")
+_RECORD_BYTES: Final = _REST_BYTES + _SECONDS.size
+_seconds: Final = _SECONDS.pack
 
 
 def first_time(state: PersonState, message_id: str, now: Micros, rules: Rules) -> bool:
@@ -30,18 +32,20 @@ def first_time(state: PersonState, message_id: str, now: Micros, rules: Rules) -
     head = sample[0]
     if now >= state.seen_until:
         _forget(state, now, rules.message_id_window)
-    heads = state.seen_heads
-    found = heads.find(head)
+    heads, seen = state.seen_heads, state.seen
+    # Asked with `in` first: `find` costs four times as much, and nearly never finds any.
+    found = heads.find(head) if head in heads else -1
     while found >= 0:
         at = found * _RECORD_BYTES
-        if state.seen[at : at + _REST_BYTES] == sample[1:]:
+        if seen[at : at + _REST_BYTES] == sample[1:]:
             return False
         found = heads.find(head, found + 1)
     gone = len(heads) + 1 - rules.message_ids_max
     if gone > 0:
-        del heads[:gone], state.seen[: gone * _RECORD_BYTES]
+        del heads[:gone], seen[: gone * _RECORD_BYTES]
     heads.append(head)
-    state.seen += sample[1:] + (now // SECOND).to_bytes(_SECONDS_BYTES, "big")
+    seen += sample[1:]
+    seen += _seconds(now // SECOND)
     return True
 
 

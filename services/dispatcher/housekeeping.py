@@ -9,6 +9,7 @@ from services.contracts.errors import Transient
 from services.contracts.metrics import ENDED_UNSENT, LEDGER
 from services.dispatcher.addresses import PostgresAddresses
 from services.dispatcher.commands import decode_known
+from services.dispatcher.inbox import InboxStore
 from services.dispatcher.ledger import Ledger
 from services.dispatcher.ledger_changes import LedgerChanges
 from services.dispatcher.ledger_reads import LedgerReader
@@ -48,6 +49,8 @@ class Housekeeping:
         reporter: Reporter,
         metrics: Metrics,
         keep_days: int,
+        inbox: InboxStore,
+        inbox_days: int,
     ) -> None:
         self._ledger = ledger
         self._changes = changes
@@ -60,6 +63,8 @@ class Housekeeping:
         self._gauge = metrics.gauge(LEDGER)
         self._unsent = metrics.counter(ENDED_UNSENT)
         self._keep_days = keep_days
+        self._inbox = inbox
+        self._inbox_days = inbox_days
         self._prune_at = self._count_at = time.monotonic()
         self.problem: str | None = "not asked yet"
         self.backlog = 0
@@ -143,8 +148,10 @@ class Housekeeping:
             pruned += some
         while some := await self._addresses.prune():
             pruned += some
+        while some := await self._inbox.prune(self._inbox_days):
+            pruned += some
         if pruned:
-            _log.info("forgot old sends, cancels and addresses", count=pruned)
+            _log.info("forgot old sends, cancels, addresses and messages", count=pruned)
 
 
 def _nothing() -> None:

@@ -15,8 +15,6 @@ READ_TOGETHER_MAX: Final = 100
 PRUNE_ROWS_MAX: Final = 10_000
 NOTICES: Final = "dispatcher_inbox"
 """Channel of PostgreSQL's NOTIFY on which each new item's person is told."""
-NOTICE_BYTES_MAX: Final = 7900
-"""PostgreSQL takes payloads below 8000 bytes."""
 
 
 class Item(msgspec.Struct, frozen=True, kw_only=True):

@@ -290,7 +290,7 @@ class Lane:
 
     async def _send(self, provider: Provider, claim: Claim, command: SendCommand) -> Settlement:
         try:
-            message = compose(command)
+            message = compose(command, self._rules.links)
         except Malformed as error:
             provider.skipped()
             return give_up(str(error), doubtful=claim.doubtful)

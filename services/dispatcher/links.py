@@ -21,6 +21,7 @@ URL_CHARS_MAX: Final = 4096
 """Longer ones are left as they are: nobody's browser has to follow more."""
 
 Purpose = Literal["open", "click", "unsubscribe", "status"]
+_PASS: Final = b"inbox"
 PATHS: Final[dict[Purpose, str]] = {
     "open": "/p/o/",
     "click": "/p/c/",
@@ -87,18 +88,23 @@ class Links:
 
     def read(self, purpose: Purpose, token: str) -> Link | None:
         """What a link of ours stands for; None for anything else."""
-        if len(token) > TOKEN_CHARS_MAX:
-            return None
+        opened = self._opened(token, purpose.encode())
         try:
-            sealed = base64.urlsafe_b64decode(token + "=" * (-len(token) % 4))
-        except (binascii.Error, ValueError):
+            return None if opened is None else _decode(opened)
+        except msgspec.DecodeError:
             return None
-        for key in self._keys:
-            try:
-                return _decode(key.decrypt(sealed, [purpose.encode()]))
-            except (InvalidTag, ValueError, msgspec.DecodeError):
-                continue
-        return None
+
+    def make_pass(self, person: str, until: int) -> str:
+        """A token that opens a person's inbox until an instant in seconds."""
+        return self._sealed(_encode((person, until)), _PASS)
+
+    def read_pass(self, token: str, now: float) -> str | None:
+        """Whose inbox a token opens at `now`; None for what is none, or none any more."""
+        opened = self._opened(token, _PASS)
+        if opened is None:
+            return None
+        person, until = msgspec.msgpack.decode(opened, type=tuple[str, int])
+        return person if now < until else None
 
     def _made(self, purpose: Purpose, sent: Sent, url: str = "") -> str:
         link = Link(
@@ -109,6 +115,22 @@ class Links:
             category=sent.category,
             url=url,
         )
-        sealed = self._keys[0].encrypt(_encode(link), [purpose.encode()])
-        token = base64.urlsafe_b64encode(sealed).rstrip(b"=").decode()
-        return self.base_url + PATHS[purpose] + token
+        return self.base_url + PATHS[purpose] + self._sealed(_encode(link), purpose.encode())
+
+    def _sealed(self, data: bytes, purpose: bytes) -> str:
+        sealed = self._keys[0].encrypt(data, [purpose])
+        return base64.urlsafe_b64encode(sealed).rstrip(b"=").decode()
+
+    def _opened(self, token: str, purpose: bytes) -> bytes | None:
+        if len(token) > TOKEN_CHARS_MAX:
+            return None
+        try:
+            sealed = base64.urlsafe_b64decode(token + "=" * (-len(token) % 4))
+        except (binascii.Error, ValueError):
+            return None
+        for key in self._keys:
+            try:
+                return key.decrypt(sealed, [purpose])
+            except (InvalidTag, ValueError):
+                continue
+        return None

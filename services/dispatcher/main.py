@@ -14,11 +14,12 @@ from services.contracts.metrics import RETRIES
 from services.contracts.time import SECOND
 from services.contracts.topics import COMMANDS, DEAD_LETTERS, EVENTS
 from services.dispatcher.addresses import PostgresAddresses, Quarantine
-from services.dispatcher.api import make_app
 from services.dispatcher.breaker import BreakerPolicy
-from services.dispatcher.channels.build import Served, build_channels
+from services.dispatcher.channels.build import Served, build_channels, build_links
 from services.dispatcher.commands import NOBODY
+from services.dispatcher.front import Front
 from services.dispatcher.housekeeping import Housekeeping
+from services.dispatcher.inbox import InboxStore
 from services.dispatcher.intake import Intake
 from services.dispatcher.lane import Lane
 from services.dispatcher.ledger import Ledger
@@ -27,11 +28,11 @@ from services.dispatcher.ledger_reads import LedgerReader
 from services.dispatcher.policy import Policy
 from services.dispatcher.provider import Provider
 from services.dispatcher.rates import PostgresRates
+from services.dispatcher.receipts import KafkaEvents
 from services.dispatcher.reporter import Reporter
 from services.dispatcher.rules import Rules
 from services.dispatcher.settings import DispatcherSettings
 from services.dispatcher.settler import Settler
-from services.runtime.bearer import BearerTokens
 from services.runtime.clock import make_clock
 from services.runtime.database import make_engine
 from services.runtime.health import Health
@@ -95,6 +96,7 @@ class Dispatcher:
             when_unknown=settings.dispatcher_when_unknown,
             clock=clock,
             clock_mode=settings.clock,
+            links=build_links(settings),
         )
         providers = make_providers(settings, channels, metrics)
         rates = PostgresRates(engine)
@@ -122,6 +124,8 @@ class Dispatcher:
             reporter=self._reporter,
             metrics=metrics,
             keep_days=settings.dispatcher_ledger_days,
+            inbox=InboxStore(engine),
+            inbox_days=settings.dispatcher_inbox_days,
         )
         self.intakes = [
             Intake(
@@ -226,21 +230,23 @@ def in_order(
 async def main(settings: DispatcherSettings, stop: asyncio.Event) -> None:
     """Serve health from the first moment, and dispatch as soon as everything is there."""
     metrics = Metrics()
-    channels = build_channels(settings)
     async with AsyncExitStack() as stack:
         engine = make_engine(settings, application=f"cuestream {SERVICE}")
         stack.push_async_callback(engine.dispose)
+        channels = build_channels(settings, engine)
         reader = LedgerReader(engine)
         health = Health(ready={"start": lambda: "not connected yet"})
-        app = make_app(reader, tokens=BearerTokens(settings), metrics=metrics, health=health)
+        front = Front(settings, engine, metrics=metrics, health=health)
         async with asyncio.TaskGroup() as group:
             group.create_task(
-                serve(app, host=settings.host, port=settings.dispatcher_port, stop=stop)
+                serve(front.app, host=settings.host, port=settings.dispatcher_port, stop=stop)
             )
             _log.info("listening", host=settings.host, port=settings.dispatcher_port)
             clients = await _unless(stop, _connect(settings, reader, metrics, stack))
             if clients is None:
                 return
+            front.receipts.attach(KafkaEvents(clients[0], settings), LedgerChanges(engine))
+            group.create_task(front.streams.run(engine, stop))
             dispatcher = Dispatcher(
                 settings,
                 channels=channels,

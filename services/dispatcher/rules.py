@@ -8,6 +8,7 @@ from services.contracts.command import SendCommand, WhenUnknown
 from services.contracts.time import Micros
 from services.dispatcher.channels.port import Outcome, Unknown
 from services.dispatcher.ledger import Claim
+from services.dispatcher.links import Links
 from services.dispatcher.policy import Policy, Settlement, expired, hold, settle
 from services.runtime.clock import Clock, ClockMode
 
@@ -16,12 +17,14 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True):
     """Decides about single sends; see `policy`.
 
     Replayed history is sent whatever the clock says: it would find everything expired.
+    `links` lead back to us, where there are any.
     """
 
     policy: Policy
     when_unknown: WhenUnknown
     clock: Clock
     clock_mode: ClockMode
+    links: Links | None = None
 
     @property
     def live(self) -> bool:

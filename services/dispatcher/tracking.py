@@ -20,12 +20,8 @@ def tracked(source: str, sent: Sent, links: Links) -> str:
     """
     marked = _anchors(source, lambda url: _through_us(url, sent, links))
     pixel = _PIXEL.format(links.opened(sent))
-    end = None
-    for end in _BODY_END.finditer(marked):
-        pass  # the last one counts
-    if end is None:
-        return marked + pixel
-    return marked[: end.start()] + pixel + marked[end.start() :]
+    ends = [end.start() for end in _BODY_END.finditer(marked)] or [len(marked)]
+    return marked[: ends[-1]] + pixel + marked[ends[-1] :]
 
 
 def _anchors(source: str, change: Callable[[str], str]) -> str:

@@ -5,7 +5,16 @@ import re
 import msgspec
 import yaml
 
-from services.contracts.definitions import KINDS, Bundle, Policy, Tag, Trigger, Workspace
+from services.contracts.definitions import (
+    KINDS,
+    VERSIONS_KEPT_MAX,
+    Bundle,
+    Policy,
+    Tag,
+    Trigger,
+    Workspace,
+)
+from services.contracts.steps import STEPS_DEPTH_MAX, STEPS_MAX
 from services.triggers.engine import check, limits
 from tests.house.files import ROOT
 
@@ -49,6 +58,8 @@ def test_the_limits_told_are_those_in_force() -> None:
         limits.TAGS_BYTES_MAX // 1000,
     ]
     assert numbers["triggers, policies"] == [limits.TRIGGERS_MAX, limits.POLICIES_MAX]
+    assert numbers["steps of a trigger, lists in lists"] == [STEPS_MAX, STEPS_DEPTH_MAX]
+    assert numbers["versions of a trigger under way"] == [VERSIONS_KEPT_MAX]
     assert numbers["sends that wait"] == [limits.RUNS_MAX, limits.RUNS_BYTES_MAX // 1024]
     assert numbers["sends counted by caps"] == [limits.SENDS_MAX, limits.SHADOW_SENDS_MAX]
     assert numbers["dedup keys, once-per-key entries"] == [limits.DEDUP_KEYS_MAX]

@@ -138,6 +138,8 @@ class Intake:
                 lambda: self._changes.cancel(batch.cancels, at=self._rules.ends_at()),
                 self._on_retry,
             )
+        if batch.replays:
+            await self._replay(batch)
         if batch.sends:
             await self._record(batch)
 
@@ -181,16 +183,15 @@ class Intake:
         for queue, offer in offers.items():
             claims = [claim for id_ in offer if (claim := made.get(id_)) is not None]
             self._lanes[queue].take(offer, claims)
-        await self._replay(batch, made)
         for queue in {batch.sends[id_].queue for id_, claim in made.items() if claim is None}:
             self._lanes[queue].wake()
 
-    async def _replay(self, batch: _Batch, made: Mapping[str, Claim | None]) -> None:
-        known = [batch.sends[id_] for id_ in batch.replays if id_ not in made]
-        if known:
-            again = await until_done("replay", lambda: self._changes.replay(known), self._on_retry)
-            for queue in {batch.sends[id_].queue for id_ in again}:
-                self._lanes[queue].wake()
+    async def _replay(self, batch: _Batch) -> None:
+        """Let what was given up wait again; the rest is recorded like any command."""
+        replayed = [batch.sends[send_id] for send_id in batch.replays]
+        again = await until_done("replay", lambda: self._changes.replay(replayed), self._on_retry)
+        for send_id in again:
+            self._lanes[batch.sends.pop(send_id).queue].wake()
 
     def _on_lost_record(self, operation: str, offers: Mapping[str, dict[str, str]]) -> None:
         self._on_retry(operation)

@@ -1,24 +1,21 @@
 """Fixtures of the dispatcher's tests."""
 
 from collections.abc import AsyncIterator
-from importlib import resources
 
 import pytest
 from pydantic import SecretStr
 
 from services.contracts.topics import COMMANDS, DEAD_LETTERS, EVENTS
 from services.dispatcher.settings import DispatcherSettings
-from services.runtime.database import migrate
 from services.runtime.kafka import create_topics, make_producer
 from services.runtime.settings import KafkaSettings
-from tests.dispatcher.support import Stage
+from tests.dispatcher.support import Stage, migrate_ledger
 
 
 @pytest.fixture
 async def ledger_url(database_url: str) -> str:
     """A database with an empty ledger."""
-    location = resources.files("services.dispatcher").joinpath("migrations")
-    await migrate(database_url, script_location=str(location), schema="dispatcher")
+    await migrate_ledger(database_url)
     return database_url
 
 

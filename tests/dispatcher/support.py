@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
+from importlib import resources
 from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
@@ -22,7 +23,7 @@ from services.dispatcher.commands import NOBODY
 from services.dispatcher.ledger_reads import LedgerReader
 from services.dispatcher.main import GROUP, URGENT_GROUP, Dispatcher
 from services.dispatcher.settings import DispatcherSettings
-from services.runtime.database import make_engine
+from services.runtime.database import make_engine, migrate
 from services.runtime.kafka import make_consumer, make_producer, topic_name
 from services.runtime.metrics import Metrics
 
@@ -110,6 +111,12 @@ class ScriptedChannel:
 
     async def close(self) -> None:
         """Nothing to close."""
+
+
+async def migrate_ledger(database_url: str) -> None:
+    """Make an empty ledger."""
+    location = resources.files("services.dispatcher").joinpath("migrations")
+    await migrate(database_url, script_location=str(location), schema="dispatcher")
 
 
 class Stage:

@@ -301,7 +301,13 @@ async def test_the_ledger_keeps_no_content_once_a_send_is_reported(stage: Stage)
     await stage.produce([a_command(1)])
     async with stage.dispatching({"log": ScriptedChannel()}, metrics=metrics) as dispatcher:
         await stage.settled(1)
-        await dispatcher.housekeeping.round()
+        accepted = metrics.gauge(LEDGER).labels(state="accepted")
+
+        async def counted() -> bool:
+            await dispatcher.housekeeping.round()
+            return accepted._value.get() == 1
+
+        await until(counted, "the count")
     async with stage.engine.connect() as connection:
         rows = await connection.exec_driver_sql("SELECT command FROM dispatcher.sends")
         assert [row[0] for row in rows] == [None]

@@ -13,10 +13,13 @@ from services.contracts.definitions import (
     Workspace,
 )
 from services.contracts.errors import DefinitionError
-from services.triggers.definitions.rows import version_of
+from services.contracts.time import DAY
+from services.triggers.definitions.rows import version_of, with_versions
+from services.triggers.engine import compile_rules
 from services.triggers.worker.definitions import DefinitionHistory
 from services.triggers.worker.rulebook import RULES_KEPT_MAX, Rulebook
 from services.triggers.worker.values import InForce, Unavailable
+from tests.engine.build import NOON, Log
 from tests.worker.standin import StandInRules, stand_in
 
 
@@ -223,3 +226,28 @@ async def test_the_wait_for_definitions_is_bounded_and_may_be_repeated() -> None
         answer = await book.at(101)
         assert isinstance(answer, Unavailable)
         assert answer.code == "definitions_missing"
+
+
+def test_whoever_is_under_way_goes_on_in_their_version_whatever_became_of_it_since() -> None:
+    def welcome(version: int, text: str, status: str = "live") -> DefinitionRecord:
+        later = {"send": {"channel": "log", "content": {"body": text}}}
+        steps = [{"wait": {"for": "1d"}}, later]
+        return trigger(version, version, steps=steps, status=status)
+
+    history = DefinitionHistory()
+    history.add(version_of(welcome(1, "first")))
+    log = Log(rules=compile_rules(history.bundle_at(1)), reload=True)
+    log.event("View")
+    for version, status in ((2, "live"), (3, "paused"), (4, "live")):
+        for record in with_versions([welcome(version, "later", status)]):
+            # What the newer version replaced is gone, as after compaction.
+            if record.kind == "version" or version == 4:
+                history.add(record)
+        if status == "paused":
+            log.publish(history.bundle_at(version))
+            assert log.wake(NOON + 2 * DAY) == []
+    log.publish(history.bundle_at(4))
+    log.event("View", now=NOON + 2 * DAY + 1)
+    log.wake(NOON + 4 * DAY)
+    told = [(one.trigger_version, one.content.body) for one in log.out.commands]
+    assert told == [(1, "first"), (4, "later")]

@@ -1,7 +1,8 @@
 """The undisturbed run: the same log, folded once from its beginning, record by record."""
 
 from collections import defaultdict
-from typing import Any, Final
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, Protocol
 
 import msgspec
 
@@ -24,7 +25,6 @@ from tests.simulation.world import (
     EVENTS,
     PROFILES,
     Row,
-    World,
 )
 
 OUTPUTS: Final = (COMMANDS, DECISIONS, PROFILES, DEAD_LETTERS)
@@ -32,10 +32,19 @@ _command: Final = msgspec.json.Decoder(SendCommand)
 _decision: Final = msgspec.json.Decoder(Decision)
 
 
+class Logs(Protocol):
+    """Topics with their partitions' records."""
+
+    @property
+    def topics(self) -> Mapping[str, Sequence[Sequence[Row]]]: ...
+    @property
+    def partitions(self) -> int: ...
+
+
 class Definitions:
     """What was in force at each revision, read from the topic as a worker does."""
 
-    def __init__(self, world: World, engine: Engine) -> None:
+    def __init__(self, world: Logs, engine: Engine) -> None:
         self._history = DefinitionHistory()
         self._engine = engine
         for row in world.topics[DEFINITIONS][0]:
@@ -58,7 +67,13 @@ class Reference:
     """
 
     def __init__(
-        self, world: World, engine: Engine, definitions: Definitions, partition: int
+        self,
+        world: Logs,
+        engine: Engine,
+        definitions: Definitions,
+        partition: int,
+        *,
+        replay: bool = False,
     ) -> None:
         self.outputs: dict[str, list[bytes]] = {topic: [] for topic in OUTPUTS}
         self.decisions: defaultdict[str, list[tuple[int, Decision]]] = defaultdict(list)
@@ -74,7 +89,7 @@ class Reference:
             topic=EVENTS,
             partition=partition,
             partitions=world.partitions,
-            replay=False,
+            replay=replay,
             live_max=1_000,
         )
         self.stored = states.stored

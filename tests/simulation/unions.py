@@ -33,9 +33,9 @@ from services.triggers.worker.single import made_by
 from tests.engine.oracle import OneSend, counts
 from tests.simulation.person import LATE, Group, History, Person
 from tests.simulation.poison import is_poisoned
-from tests.simulation.reference import Reference
+from tests.simulation.reference import Logs, Reference
 from tests.simulation.rows import events_of, kind
-from tests.simulation.world import EVENTS, Row, World
+from tests.simulation.world import EVENTS, Row
 
 Hop = Ask | Answer | Forward
 _DECODERS: Final[dict[bytes, Callable[[bytes], Hop]]] = {
@@ -80,7 +80,7 @@ def hop_of(row: Row) -> Hop | None:
 class Unions:
     """The lives of everybody in a run, and who took in whom."""
 
-    def __init__(self, world: World, references: list[Reference]) -> None:
+    def __init__(self, world: Logs, references: list[Reference]) -> None:
         self._world = world
         self._references = references
         self.lives: defaultdict[str, list[Life]] = defaultdict(list)

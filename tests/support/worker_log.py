@@ -20,7 +20,7 @@ from services.contracts.definitions import (
     Trigger,
     definition_key,
 )
-from services.contracts.event import Event
+from services.contracts.event import IDENTIFY, Event
 from services.contracts.time import HOUR, MINUTE
 from services.contracts.topics import (
     DEFINITIONS,
@@ -35,6 +35,8 @@ from services.runtime.settings import KafkaSettings
 
 PACK_EVENTS = 20
 POISON_SHARE = 0.002
+VISITORS_SHARE = 0.3
+VISITORS_MERGED_SHARE = 0.8
 READ_SECONDS_MAX = 60.0
 
 
@@ -114,9 +116,14 @@ class _LogMaker:
         for partition in range(len(self._packs)):
             self.put(partition, None, value, kind)
 
-    def happening(self, number: int, *, packed: bool) -> None:
+    def happening(self, number: int, *, packed: bool, merging: float = 0.0) -> None:
         draw = self._draw
         person = f"shopper-{int(200 * draw.random() ** 2)}"
+        if merging and draw.random() < merging:
+            self._turns_out(number, person)
+            return
+        if merging and draw.random() < VISITORS_SHARE:
+            person = f"visitor-{int(100 * draw.random() ** 2)}"
         partition = partition_of(person.encode(), len(self._packs))
         name = draw.choice(("Product Viewed", "Product Viewed", "Order Completed", "Search"))
         properties = {"sku": draw.randrange(6), "total": draw.randrange(1, 9000) / 100}
@@ -146,9 +153,31 @@ class _LogMaker:
         }
         self.put(partition, person.encode(), msgspec.json.encode(message), None)
 
+    def _turns_out(self, number: int, person: str) -> None:
+        """A shopper logs in who was a visitor, or another shopper."""
+        draw = self._draw
+        other = "visitor" if draw.random() < VISITORS_MERGED_SHARE else "shopper"
+        event = Event(
+            person=person,
+            type=IDENTIFY,
+            name="$identify",
+            message_id=f"m{number}",
+            occurred_at=self.at,
+            received_at=self.at,
+            user_id=person,
+            anonymous_id=f"{other}-{draw.randrange(100)}",
+        )
+        self._packs[partition_of(person.encode(), len(self._packs))].append(event)
 
-def make_log(*, events: int, partitions: int, packed: bool, seed: int = 7) -> list[Row]:
-    """A day of shoppers: events, a tick each minute, two markers, now and then poison."""
+
+def make_log(
+    *, events: int, partitions: int, packed: bool, seed: int = 7, merging: float = 0.0
+) -> list[Row]:
+    """A day of shoppers: events, a tick each minute, two markers, now and then poison.
+
+    `merging` is the share of events by which two people turn out to be one; there are
+    visitors then, too.
+    """
     log = _LogMaker(partitions, random.Random(seed))
     step = 24 * HOUR // events
     for number in range(events):
@@ -159,7 +188,7 @@ def make_log(*, events: int, partitions: int, packed: bool, seed: int = 7) -> li
                 log.everywhere(encode_json(marker), KIND_MARKER)
         if before // MINUTE != log.at // MINUTE:
             log.everywhere(encode_json(Tick(at=log.at)), KIND_TICK)
-        log.happening(number, packed=packed)
+        log.happening(number, packed=packed, merging=merging)
     log.ship()
     return log.rows
 

@@ -85,7 +85,7 @@ class Reference(Checks):
             fits = wanted.where is None or self.holds(wanted.where, properties)
             same = same_key(properties, one.properties, wanted.key)
             if name in wanted.events and in_time and fits and same:
-                one.came, one.due_at = True, min(one.due_at, self.now)
+                one.came, one.due_at = True, self.now
 
     def moment(self, now: Micros, new: list[Run]) -> list[Line]:
         """Decide what is due and what is new, best first; who is decided goes on."""

@@ -171,7 +171,8 @@ def _decisions(ran: Ran, reference: Reference, partition: int, unions: Unions) -
             one_revision=reference.one_revision,
         )
         one = Person(history)
-        for problem in (*one.caps(), *one.twice_or_lost(), *one.dedup(), *one.exits()):
+        told = (*one.caps(), *one.twice_or_lost(), *one.dedup(), *one.exits(), *one.waits())
+        for problem in told:
             yield f"{person}: {problem}"
 
 

@@ -13,6 +13,7 @@ from services.triggers.engine import Outputs
 from tests.engine import audit
 from tests.engine.oracle import OneSend, counted, counts, standing
 from tests.simulation.reference import Happened
+from tests.simulation.runs import ends_of, goes_forward, is_decided, version_of, waits_kept
 
 LATE: Micros = DAY
 Group = tuple[str, str]
@@ -64,21 +65,22 @@ class Person:
         """At the instant of each send no cap in force then counts more than its limit."""
         out = Outputs()
         out.decisions = [decision for _, decision in self._decided]
-        out.commands = [command for _, command in self._commands]
+        sending = [(offset, one) for offset, one in self._commands if one.kind == "send"]
+        out.commands = [command for _, command in sending]
         given_up = {
             command.send_id: sum(1 for offset, _ in self._decided if offset < failed_at)
-            for _, command in self._commands
+            for _, command in sending
             if (failed_at := self._failed.get(command.send_id)) is not None
         }
-        ids = [command.send_id for command in out.commands]
-        sent = [one.send_id for one in out.decisions if one.outcome is Outcome.SENT]
+        ids = [command.send_id for _, command in self._commands]
+        sent = [one.send_id for one in out.decisions if one.send_id is not None]
         if len(set(ids)) < len(ids) or sent != ids:
             yield "a send that passed has no command of its own"
             return
         sends = audit.sends_of(out, given_up)
         if self._one_revision:
             yield from self._refusals(out.decisions, sends)
-        for (offset, _), send in zip(self._commands, sends, strict=True):
+        for (offset, _), send in zip(sending, sends, strict=True):
             if self._own(offset):
                 yield from self._over(send, sends, offset)
 
@@ -106,7 +108,7 @@ class Person:
         """Each candidate ends once, or still waits; each entry that must match made one."""
         waiting = self._waiting
         for group, decided in self._groups.items():
-            ends = [one for _, one in decided if "deferred_until" not in one.details]
+            ends = ends_of([one for _, one in decided], self._version(decided[0]))
             if "@" in group[1]:
                 # An entry named for an instant can come twice; dedup is what refuses it then.
                 ends = [one for one in ends if one.outcome is not Outcome.DEDUP] or ends[:1]
@@ -114,6 +116,8 @@ class Person:
                 yield f"{group} ended {len(ends)} times: {[one.outcome for one in ends]}"
             elif (group in waiting) == bool(ends):
                 yield f"{group} neither ended nor waits, or both"
+            for problem in goes_forward([one for _, one in decided]):
+                yield f"{group} {problem}"
         for offset, _, event in self._events:
             if self._late(offset, event):
                 continue
@@ -125,19 +129,20 @@ class Person:
 
     def dedup(self) -> Iterator[str]:
         """Of two entries with one key the second is a window later."""
-        keys = {event.message_id: event.properties.get("order_id") for _, _, event in self._events}
+        known = {event.message_id: event.properties for _, _, event in self._events}
         entered: dict[tuple[str, object], Micros] = {}
         seen: set[Group] = set()
         for offset, one in self._decided:
             group = (one.trigger, one.event_id)
-            enters = one.outcome is Outcome.SENT or "deferred_until" in one.details
+            enters = one.outcome in (Outcome.SENT, Outcome.ENTERED)
+            enters = enters or "deferred_until" in one.details
             if group in seen or not enters:
                 continue
             seen.add(group)
             trigger = self._trigger(one.trigger, offset)
-            if trigger is None or not trigger.dedup.key or one.event_id not in keys:
+            if trigger is None or not trigger.dedup.key or one.event_id not in known:
                 continue
-            key = (one.trigger, keys[one.event_id])
+            key = (one.trigger, known[one.event_id].get(trigger.dedup.key[0]))
             before = entered.get(key)
             within = parse_duration(trigger.dedup.window)
             if before is not None and one.now - before < within and self._own(offset):
@@ -155,12 +160,26 @@ class Person:
             for at, index, event in self._events:
                 if not (entered < (at, index) and at < offset and self._sees(at, entered[0])):
                     continue
-                trigger = self._trigger(command.trigger, at)
+                there = self._bundle_at(at)
+                trigger = version_of(there, command.trigger, command.trigger_version)
                 if trigger is None or trigger.exit is None or event.name not in trigger.exit.events:
+                    continue
+                if not is_decided(there, command.trigger):
                     continue
                 same = event.properties.get("order_id") == keys[command.event_id]
                 if same or not trigger.exit.key:
                     yield f"{command.trigger} sent {command.event_id} after the exit at {at}"
+
+    def waits(self) -> Iterator[str]:
+        """Waits last as long as they say, and no longer than what they are for."""
+        for group, decided in self._groups.items():
+            version = self._version(decided[0])
+            for problem in waits_kept(decided, version, self._events) if version else ():
+                yield f"{group} {problem}"
+
+    def _version(self, first: tuple[int, Decision]) -> Trigger | None:
+        offset, one = first
+        return version_of(self._bundle_at(offset), one.trigger, one.trigger_version)
 
     def _trigger(self, id_: str, offset: int) -> Trigger | None:
         for trigger in self._bundle_at(offset).triggers:

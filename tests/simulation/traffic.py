@@ -9,13 +9,15 @@ from aiokafka.errors import KafkaError
 from services.contracts.codec import encode_json, encode_pack
 from services.contracts.control import Marker
 from services.contracts.decision import Decision
-from services.contracts.definitions import Bundle, DefinitionRecord
+from services.contracts.definitions import Bundle, DefinitionRecord, Trigger, definition_key
 from services.contracts.event import IDENTIFY, TRACK, Event
 from services.contracts.time import DAY, HOUR, MINUTE, SECOND, Micros, from_micros
 from services.contracts.topics import KIND_HEADER, KIND_MARKER, KIND_PACK
 from services.runtime.kafka import partition_of
+from services.triggers.definitions.rows import head_record, with_versions
 from services.triggers.engine import check
 from tests.engine.build import bundle, policy, tag, trigger
+from tests.simulation.journeys import draw_journey, numbered
 from tests.simulation.loop import Process
 from tests.simulation.merges import Merges
 from tests.simulation.poison import LOOKS_MAX, POISON
@@ -56,7 +58,7 @@ AGAIN_WITHIN: Final = 10 * HOUR
 """Well within the time for which message ids are remembered."""
 
 
-def _trigger(world: World, number: int, *, plain: bool) -> Any:
+def _trigger(world: World, number: int, *, plain: bool) -> Trigger:
     random = world.random
     fields: dict[str, Any] = {
         "priority": random.choice([10, 50, 95]),
@@ -92,7 +94,16 @@ def _trigger(world: World, number: int, *, plain: bool) -> Any:
     fields["in_quiet_hours"] = random.choice(["defer", "drop"])
     fields["holdout"] = random.choice([0, 0, 30])
     fields["rollout"] = random.choice([100, 100, 60])
-    return trigger(f"t{number}", **fields)
+    one = trigger(f"t{number}", **fields)
+    return draw_journey(random, one) if random.random() < 0.6 else one
+
+
+def _told_anew(world: World, before: list[Trigger], number: int, *, plain: bool) -> Trigger:
+    """A trigger at the next revision: another one, the same one, or paused and the like."""
+    if not before or plain or world.random.random() < 0.4:
+        return _trigger(world, number, plain=plain)
+    status = world.random.choice(["live", "live", "paused", "paused", "archived"])
+    return msgspec.structs.replace(before[0], status=status)
 
 
 def draw_bundles(world: World) -> list[Bundle]:
@@ -104,8 +115,16 @@ def draw_bundles(world: World) -> list[Bundle]:
     if not plain and random.random() < 0.5:
         workspace["quiet_hours"] = [{"start": "22:00", "end": "08:00"}]
     bundles: list[Bundle] = []
-    for revision in range(1, revisions + 1):
-        triggers = [_trigger(world, number, plain=plain) for number in range(random.randint(2, 4))]
+    columns: list[list[Trigger]] = []
+    for _ in range(revisions):
+        before = columns[-1] if columns else []
+        columns.append(
+            [
+                _told_anew(world, before[number : number + 1], number, plain=plain)
+                for number in range(random.randint(2, 4))
+            ]
+        )
+    for revision, triggers in enumerate(numbered(columns), 1):
         scopes: list[dict[str, str]] = [
             {},
             {"kind": "category", "value": "marketing"},
@@ -160,30 +179,40 @@ class Publisher:
             await asyncio.sleep(random.random() * TRAFFIC_SECONDS / len(self._bundles))
 
     def _publish(self, one: Bundle) -> None:
-        found = {("workspace", "default"): one.workspace}
         before = one.revision - 2
         known = self._bundles[before] if before >= 0 else Bundle(revision=0, policies=())
-        definitions: dict[tuple[str, str], Any] = {}
+        definitions: dict[tuple[Any, str], Any] = {}
+        versions: dict[str, int] = {}
         for kind, old, new in (
             ("trigger", known.triggers, one.triggers),
             ("tag", known.tags, one.tags),
             ("policy", known.policies, one.policies),
         ):
+            versions.update((gone.id, gone.version + 1) for gone in old)
+            versions.update((there.id, there.version) for there in new)
             definitions.update(((kind, gone.id), None) for gone in old)
             definitions.update(((kind, there.id), there) for there in new)
-        definitions.update(found)
+            # What stays as it was is not published again.
+            for same in (there for there in new if there in old):
+                del definitions[kind, same.id]
+        definitions["workspace", "default"] = one.workspace
         if one.revision == 1:
             definitions["policy", "marketing_daily"] = None
-        for (kind, id_), definition in definitions.items():
-            self._record(kind, id_, one.revision, definition)
-        self._record("revision", "head", one.revision, None)
-
-    def _record(self, kind: Any, id_: str, revision: int, definition: Any) -> None:
-        values = None if definition is None else msgspec.to_builtins(definition)
-        record = DefinitionRecord(
-            kind=kind, id=id_, version=0, revision=revision, definition=values
-        )
-        self._world.append(DEFINITIONS, 0, f"{kind}/{id_}".encode(), encode_json(record))
+        records = [
+            DefinitionRecord(
+                kind=kind,
+                id=id_,
+                version=versions.get(id_, 0),
+                revision=one.revision,
+                definition=None if definition is None else msgspec.to_builtins(definition),
+            )
+            for (kind, id_), definition in definitions.items()
+        ]
+        for record in (*with_versions(records), head_record(one.revision)):
+            if record.kind == "version" and record.definition is None:
+                continue  # a tombstone, which readers pass over
+            key = definition_key(record.kind, record.id)
+            self._world.append(DEFINITIONS, 0, key, encode_json(record))
 
 
 class Traffic:

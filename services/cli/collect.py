@@ -11,6 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from services.cli.dead_letters import is_done
 from services.cli.topics import read_topic
 from services.contracts.codec import decode_delivery, decode_json, decode_pack
 from services.contracts.command import SendCommand
@@ -91,6 +92,8 @@ async def commanded(settings: KafkaSettings) -> Commanded:
     """Count the send commands; raises `Transient`."""
     found = Commanded()
     async for record in read_topic(settings, COMMANDS, timeout_seconds=READ_SECONDS_MAX):
+        if any(name == KIND_HEADER for name, _ in record.headers):
+            continue  # a cancel, or a replay by hand
         command = decode_json(record.value, _command, "command")
         if command.send_id in found.send_ids:
             found.written_again += 1
@@ -122,6 +125,8 @@ async def dead_letters(settings: KafkaSettings) -> Counter[str]:
     """Count the dead letters as `origin: code`; raises `Transient`."""
     found: Counter[str] = Counter()
     async for record in read_topic(settings, DEAD_LETTERS, timeout_seconds=READ_SECONDS_MAX):
+        if is_done(record):
+            continue
         letter = decode_json(record.value, _dead_letter, "dead_letter")
         found[f"{letter.origin}: {letter.code}"] += 1
     return found

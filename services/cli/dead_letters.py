@@ -10,17 +10,17 @@ from rich.table import Table
 
 from services.cli import console
 from services.cli.topics import read_topic
-from services.contracts.deadletter import DeadLetter
+from services.contracts.deadletter import DeadLetter, LetterDone
 from services.contracts.errors import CuestreamError
 from services.contracts.time import from_micros
-from services.contracts.topics import DEAD_LETTERS
+from services.contracts.topics import DEAD_LETTERS, KIND_DONE, KIND_HEADER
 from services.runtime.settings import KafkaSettings, load
 
 READ_SECONDS_MAX: Final = 60.0
 LIST_MAX: Final = 1_000
 HIDDEN: Final = "hidden (--raw shows it)"
 
-app = typer.Typer(no_args_is_help=True, help="Look at the dead letters.")
+app = typer.Typer(no_args_is_help=True, help="Look at the dead letters, replay or discard them.")
 
 
 class Kept(msgspec.Struct, frozen=True, kw_only=True):
@@ -31,19 +31,48 @@ class Kept(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def read_letters(settings: KafkaSettings) -> AsyncIterator[Kept]:
-    """All dead letters in order.
+    """All dead letters in order, also those that are done with.
 
     Raises:
         Transient: the broker is away.
     """
     decoder = msgspec.json.Decoder(DeadLetter)
     async for record in read_topic(settings, DEAD_LETTERS, timeout_seconds=READ_SECONDS_MAX):
+        if is_done(record):
+            continue
         letter: DeadLetter | None
         try:
             letter = decoder.decode(record.value or b"")
         except (msgspec.DecodeError, UnicodeDecodeError):
             letter = None
         yield Kept(offset=record.offset, letter=letter)
+
+
+def is_done(record: Any) -> bool:
+    """Whether a record of the dead-letter topic is no letter but says what became of one."""
+    return (KIND_HEADER, KIND_DONE) in record.headers
+
+
+async def read_done(settings: KafkaSettings) -> dict[int, LetterDone]:
+    """What became of letters, by their offset; the last word counts.
+
+    Raises:
+        Transient: the broker is away.
+    """
+    decoder = msgspec.json.Decoder(LetterDone)
+    done: dict[int, LetterDone] = {}
+    async for record in read_topic(settings, DEAD_LETTERS, timeout_seconds=READ_SECONDS_MAX):
+        if is_done(record):
+            one = decoder.decode(record.value)
+            done[one.offset] = one
+    return done
+
+
+def matches(letter: DeadLetter | None, *, code: str | None, origin: str | None) -> bool:
+    """Whether a letter is among those asked for; None asks for any."""
+    if code is not None and (letter is None or letter.code != code):
+        return False
+    return origin is None or (letter is not None and letter.origin == origin)
 
 
 def origin_of(letter: DeadLetter) -> str:
@@ -53,39 +82,53 @@ def origin_of(letter: DeadLetter) -> str:
 
 
 async def list_letters(
-    settings: KafkaSettings, *, code: str | None, origin: str | None, limit: int
+    settings: KafkaSettings,
+    *,
+    code: str | None,
+    origin: str | None,
+    limit: int,
+    everything: bool = False,
 ) -> Table:
-    """The newest `limit` letters that match, oldest first, without any personal value."""
+    """The newest `limit` letters that match, oldest first, without any personal value.
+
+    Those replayed or discarded only with `everything`.
+    """
+    done = await read_done(settings)
     kept: list[Kept] = []
     matching = 0
     async for one in read_letters(settings):
-        letter = one.letter
-        if code is not None and (letter is None or letter.code != code):
+        if not matches(one.letter, code=code, origin=origin):
             continue
-        if origin is not None and (letter is None or letter.origin != origin):
+        if one.offset in done and not everything:
             continue
         matching += 1
         kept.append(one)
         if len(kept) > limit:
             kept.pop(0)
     table = Table(title=f"{matching} dead letters, {len(kept)} shown", title_justify="left")
-    for column in ("offset", "at", "origin", "record", "code", "reason", "bytes"):
+    columns = ["offset", "at", "origin", "record", "code", "reason", "bytes"]
+    for column in [*columns, "done"] if everything else columns:
         table.add_column(column, overflow="fold")
     for one in kept:
-        letter = one.letter
-        if letter is None:
-            table.add_row(str(one.offset), "", "", "", "unreadable", "", "")
-            continue
-        table.add_row(
-            str(one.offset),
-            _time(letter.at),
-            letter.origin,
-            origin_of(letter),
-            letter.code,
-            letter.reason,
-            str(len(letter.value or b"")),
-        )
+        became = done.get(one.offset)
+        row = _row(one)
+        table.add_row(*row, *([became.what if became else ""] if everything else []))
     return table
+
+
+def _row(one: Kept) -> list[str]:
+    letter = one.letter
+    if letter is None:
+        return [str(one.offset), "", "", "", "unreadable", "", ""]
+    return [
+        str(one.offset),
+        _time(letter.at),
+        letter.origin,
+        origin_of(letter),
+        letter.code,
+        letter.reason,
+        str(len(letter.value or b"")),
+    ]
 
 
 async def show_letter(settings: KafkaSettings, offset: int, *, raw: bool) -> dict[str, Any]:
@@ -145,12 +188,13 @@ def list_command(
     code: Annotated[str | None, typer.Option(help="only this reason code")] = None,
     origin: Annotated[str | None, typer.Option(help="only from this service")] = None,
     limit: Annotated[int, typer.Option(min=1, max=LIST_MAX, help="the newest so many")] = 50,
+    everything: Annotated[bool, typer.Option("--all", help="also replayed and discarded")] = False,
 ) -> None:
     """List dead letters: reason and origin, nothing personal."""
-    settings = load(KafkaSettings)
-    console.out.print(
-        console.run(list_letters(settings, code=code, origin=origin, limit=limit)), markup=False
+    work = list_letters(
+        load(KafkaSettings), code=code, origin=origin, limit=limit, everything=everything
     )
+    console.out.print(console.run(work), markup=False)
 
 
 @app.command("show")

@@ -7,6 +7,7 @@ import typer
 from services.cli import console, dead_letters
 from services.cli.apply import apply_command
 from services.cli.backtest import backtest_command
+from services.cli.dead_letters_done import discard_command, replay_command
 from services.cli.demo import demo_command
 from services.cli.explain import explain_command
 from services.cli.migrations import OWNERS, migrate_all
@@ -26,6 +27,8 @@ app.command("demo")(demo_command)
 app.command("apply")(apply_command)
 app.command("backtest")(backtest_command)
 app.command("explain")(explain_command)
+dead_letters.app.command("replay")(replay_command)
+dead_letters.app.command("discard")(discard_command)
 app.add_typer(dead_letters.app, name="dlq")
 
 

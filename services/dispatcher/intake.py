@@ -14,7 +14,7 @@ from services.contracts.metrics import CONSUMER_LAG, DEAD_LETTERS, RETRIES
 from services.contracts.topics import KIND_CANCEL, KIND_HEADER, KIND_REPLAY
 from services.dispatcher.commands import decode_cancel, is_urgent, read_command
 from services.dispatcher.lane import Lane
-from services.dispatcher.ledger import Claim, Ledger, NewSend
+from services.dispatcher.ledger import Ledger, NewSend
 from services.dispatcher.ledger_changes import LedgerChanges
 from services.dispatcher.reports import ORIGIN
 from services.dispatcher.rules import Rules

@@ -305,7 +305,7 @@ async def test_the_ledger_keeps_no_content_once_a_send_is_reported(stage: Stage)
 
         async def counted() -> bool:
             await dispatcher.housekeeping.round()
-            return accepted._value.get() == 1
+            return bool(accepted._value.get() == 1)
 
         await until(counted, "the count")
     async with stage.engine.connect() as connection:

@@ -4,13 +4,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from services.contracts.command import WhenUnknown
 from services.dispatcher.channels.port import Accepted, Delayed, Outcome, Refused, Unknown
 from services.dispatcher.policy import (
     REASON_CHARS_MAX,
     Policy,
     SendState,
     Settlement,
-    WhenUnknown,
     expired,
     queue_of,
     settle,

@@ -64,6 +64,8 @@ def problems(*steps: dict[str, Any], **fields: Any) -> list[tuple[str, str]]:
         [branch([SEND], [WAIT, branch([SEND], [TASK])])],
         [branch([SEND, branch([TASK], [])], [])],
         [branch([wait_for([branch([SEND], [TASK])], [])], [])],
+        # That not both hold says of neither that it does not.
+        [branch([SEND], [branch([TASK], [])], {"all": [GOLD, PAID]})],
         # Nobody knows by which way it was come to.
         [branch([OFFER], []), branch([TASK], [])],
         [branch([SEND], [branch([SEND], [], {"tag": "orders", "op": "gt", "value": 1})])],

@@ -136,7 +136,7 @@ class Person:
             group = (one.trigger, one.event_id)
             enters = one.outcome in (Outcome.SENT, Outcome.ENTERED)
             enters = enters or "deferred_until" in one.details
-            if group in seen or not enters:
+            if group in seen or not enters or self._undone(group):
                 continue
             seen.add(group)
             trigger = self._trigger(one.trigger, offset)
@@ -148,6 +148,11 @@ class Person:
             if before is not None and one.now - before < within and self._own(offset):
                 yield f"{group} entered within the dedup window of another"
             entered[key] = one.now if before is None else max(before, one.now)
+
+    def _undone(self, group: Group) -> bool:
+        """Whether an entry did not stand: it waited, and another turned out to be before it."""
+        outcomes = {one.outcome for _, one in self._groups[group]}
+        return bool(outcomes & {Outcome.DEDUP, Outcome.REENTRY})
 
     def exits(self) -> Iterator[str]:
         """Nothing goes out that entered before an exit."""

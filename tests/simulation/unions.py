@@ -303,6 +303,8 @@ class _Line:
         return self._lay(life, (*chain, self._splices))
 
     def _held(self, command: SendCommand, place: int, asking: set[str]) -> None:
+        if command.kind != "send":
+            return  # offers and tasks are under no cap
         send = OneSend(
             at=command.decided_at,
             decided=0,

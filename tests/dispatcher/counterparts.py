@@ -61,6 +61,7 @@ class LogEnd:
 class Request(msgspec.Struct):
     """One HTTP request as it came over the wire; header names in lower case."""
 
+    method: str
     target: str
     headers: dict[str, str]
     body: bytes
@@ -123,21 +124,30 @@ class HttpEnd:
         self, head: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
         first, *lines = head.decode("latin-1").split("\r\n")
+        method, target, _ = first.split()
         pairs = (line.split(": ", 1) for line in lines if line)
         headers = {name.lower(): value for name, value in pairs}
-        body = await reader.readexactly(int(headers["content-length"]))
-        self.requests.append(Request(target=first.split()[1], headers=headers, body=body))
-        status = self.status
-        if status is None:
+        body = await reader.readexactly(int(headers.get("content-length", "0")))
+        request = Request(method=method, target=target, headers=headers, body=body)
+        self.requests.append(request)
+        answer = self.answer(request)
+        if answer is None:
             await self._closing.wait()
             return
-        if status.startswith("2"):
-            self._accepted.append(headers.get("webhook-id", ""))
+        status, content = answer
         extra = "".join(f"{name}: {value}\r\n" for name, value in self.headers.items())
-        size = len(self.body) if self.claimed_length is None else self.claimed_length
+        size = len(content) if self.claimed_length is None else self.claimed_length
         length = f"content-length: {size}\r\n" if status[:3] != "204" else ""
-        writer.write(f"HTTP/1.1 {status}\r\n{length}{extra}\r\n".encode() + self.body)
+        writer.write(f"HTTP/1.1 {status}\r\n{length}{extra}\r\n".encode() + content)
         await writer.drain()
+
+    def answer(self, request: Request) -> tuple[str, bytes] | None:
+        """Status and body; None is silence."""
+        if self.status is None:
+            return None
+        if self.status.startswith("2"):
+            self._accepted.append(request.headers.get("webhook-id", ""))
+        return self.status, self.body
 
 
 @asynccontextmanager

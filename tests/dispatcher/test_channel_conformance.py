@@ -9,12 +9,16 @@ import structlog
 
 from services.dispatcher.channels.port import Accepted, Delayed, Refused, Unknown
 from tests.dispatcher.counterparts import Counterpart, LogEnd, Mood, http_end, mail_end
+from tests.dispatcher.providers import ENDS, provider_end
 from tests.dispatcher.support import a_message, a_send_id
 
 PERSONAL = "ann.secret@example.com"
 
 
-@pytest.fixture(params=["log", "webhook", "mail"])
+PROVIDERS = {kind.name: kind for kind in ENDS}
+
+
+@pytest.fixture(params=["log", "webhook", "mail", *PROVIDERS])
 async def end(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Counterpart]:
     """Each channel with its counterpart."""
     if request.param == "log":
@@ -24,6 +28,9 @@ async def end(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[C
     elif request.param == "webhook":
         async with http_end() as http:
             yield http
+    elif request.param in PROVIDERS:
+        async with provider_end(PROVIDERS[request.param]) as provider:
+            yield provider
     else:
         async with mail_end() as mail:
             yield mail

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from services.contracts.decision import Outcome
-from services.contracts.definitions import Policy, Tag, Trigger
+from services.contracts.definitions import Bundle, Policy, Tag, Trigger
 from services.contracts.time import DAY, HOUR
 from services.triggers.engine.limits import NEVER
 from tests.engine.build import NOON, Log, at, bundle, policy, trigger
@@ -16,7 +16,6 @@ from tests.engine.on_journey import (
     NIGHT,
     SEND,
     journey,
-    mark,
     runs,
     told,
     underway,
@@ -143,11 +142,20 @@ def test_runs_of_what_was_removed_end_when_they_are_due() -> None:
 
 
 def test_a_held_run_gives_up_its_place_in_the_group_and_takes_it_again() -> None:
-    log = underway(journey(wait("1h"), mark("x"), SEND, group="g"))
+    def in_force(version: int, status: str) -> Bundle:
+        trips = [
+            journey(wait("1h"), SEND, group="g", version=number, status=one)
+            for number, one in ((1, "live"), (version, status))
+        ]
+        rival = trigger("rival", group="g", priority=10)
+        definitions = bundle(trips[-1], rival, revision=version)
+        return msgspec.structs.replace(definitions, pinned=tuple(trips[:-1]))
+
+    log = underway()
+    log.publish(in_force(1, "live"))
     log.event("cart", now=NOON)
-    rival = trigger("rival", group="g", priority=10)
-    paused = journey(wait("1h"), mark("x"), SEND, group="g", status="paused")
-    log.publish(bundle(paused, rival, revision=5))
+    # Each change of the status is a new version, and the run one of the first.
+    log.publish(in_force(2, "paused"))
     assert told(log.event("order", now=NOON + 1)) == [(0, "sent")]
-    log.publish(bundle(journey(wait("1h"), mark("x"), SEND, group="g"), rival, revision=6))
+    log.publish(in_force(3, "live"))
     assert told(log.event("order", now=NOON + 2)) == [(0, "arbitration")]

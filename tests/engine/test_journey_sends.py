@@ -200,6 +200,15 @@ def test_later_sends_are_ordered_among_themselves() -> None:
     assert sent == [("a", 1), ("b", 1), ("a", 2), ("b", 2)]
 
 
+def test_among_equals_the_send_on_the_way_that_has_to_go_out_first_goes_first() -> None:
+    patient = journey(wait("1h"), SEND, id_="a", send_within="2d", when_capped=DEFER)
+    urgent = journey(wait("1h"), SEND, id_="b", send_within="1h", when_capped=DEFER)
+    log = underway(patient, urgent, CAP)
+    log.event("cart", now=NOON)
+    log.wake(NOON + HOUR)
+    assert [one.trigger for one in log.out.commands] == ["b"]
+
+
 def test_a_tag_that_one_run_sets_is_seen_by_the_next_of_the_moment() -> None:
     seen = {"trait": "seen", "op": "exists"}
     first = journey(SEND, mark("seen"), id_="first", priority=90)

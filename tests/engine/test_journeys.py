@@ -135,6 +135,18 @@ def test_a_list_that_ends_falls_through_to_what_follows_the_step_around_it() -> 
     assert set(log.state.traits) == {"tier", "deep", "after", "last"}
 
 
+def test_a_way_without_steps_leads_behind_the_step() -> None:
+    inner = branch(DEAR, mark("dear"))
+    log = underway(
+        journey(branch(GOLD, inner, otherwise=(mark("no"),)), wait_for(timeout=(MAIL,)), SEND)
+    )
+    log.identify({"tier": "gold"}, now=NOON)
+    log.event("cart", now=NOON)
+    log.event("visit", now=NOON + 1)
+    assert log.state.traits == {"tier": "gold"}
+    assert [one.channel for one in log.out.commands] == ["log"]
+
+
 def test_an_end_in_a_branch_ends_the_run_with_its_result() -> None:
     log = underway(journey(wait("1h"), branch(GOLD, end("gold"), otherwise=(SEND,)), MAIL))
     log.identify({"tier": "gold"})

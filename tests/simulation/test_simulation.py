@@ -117,6 +117,19 @@ def _not_asked(bundle: Bundle) -> Bundle:
     return msgspec.structs.replace(bundle, triggers=bundle.triggers[1:])
 
 
+def _no_way_out(bundle: Bundle) -> Bundle:
+    captive = [msgspec.structs.replace(t, exit=None) for t in bundle.triggers]
+    return msgspec.structs.replace(bundle, triggers=tuple(captive))
+
+
+def _told_as(old: str, new: str) -> Callable[[Bundle], Bundle]:
+    def change(bundle: Bundle) -> Bundle:
+        text = msgspec.json.encode(bundle).replace(old.encode(), new.encode())
+        return msgspec.json.decode(text, type=Bundle)
+
+    return change
+
+
 def _under(change: Callable[[Bundle], Bundle]) -> Engine:
     engine = triggers_engine("default")
 
@@ -128,11 +141,27 @@ def _under(change: Callable[[Bundle], Bundle]) -> Engine:
 
 @pytest.mark.parametrize(
     ("change", "noticed"),
-    [(_one_more, "cap p"), (_no_dedup, "within the dedup window"), (_not_asked, "never decided")],
+    [
+        (_one_more, "cap p"),
+        (_no_dedup, "within the dedup window"),
+        (_not_asked, "never decided"),
+        (_no_way_out, "after the exit"),
+        (_told_as('"for":"3h"', '"for":"1m"'), "did not wait"),
+        (_told_as('"within":"1d"', '"within":"5m"'), "timed out too early"),
+        (
+            _told_as('"wait_for":{"events":["view"]', '"wait_for":{"events":["order"]'),
+            "not awaited",
+        ),
+        pytest.param(
+            _told_as('"wait_for":{"events":["view"]', '"wait_for":{"events":["never"]'),
+            "timed out though",
+            marks=LONG,
+        ),
+    ],
 )
 def test_the_auditor_notices_an_engine_that_decides_by_other_rules(
     change: Callable[[Bundle], Bundle], noticed: str
 ) -> None:
     engine = _under(change)
-    found = (problem for seed in range(20) for problem in problems_of(simulate(seed, engine)))
+    found = (problem for seed in range(300) for problem in problems_of(simulate(seed, engine)))
     assert any(noticed in problem for problem in found)

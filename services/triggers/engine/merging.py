@@ -57,15 +57,14 @@ def apply_ask(state: PersonState, ask: Ask, rules: Rules, now: Micros, out: Outp
         Malformed: `bad_time`, as `decide`.
     """
     now = _begin(state, ask.person, now)
-    state.now = now
-    if state.merged_into is not None:
-        _answer(state, ask.by, None, out)
-        return
     mutual = state.asking.get(ask.by)
-    if mutual is not None and ask.by < state.person:
+    if state.merged_into is not None:
+        state.now = now
+        _answer(state, ask.by, None, now, out)
+    elif mutual is not None and ask.by < state.person:
         mutual.waits = True
-        return
-    _hand_over(state, ask.by, rules, out)
+    else:
+        _hand_over(state, ask.by, rules, now, out)
 
 
 def apply_answer(
@@ -133,31 +132,37 @@ def _handed(answer: Answer) -> PersonState | None:
     return None if answer.state is None else decode_state(answer.state)
 
 
-def _answer(state: PersonState, person: str, handed: bytes | None, out: Outputs) -> None:
+def _answer(
+    state: PersonState, person: str, handed: bytes | None, now: Micros, out: Outputs
+) -> None:
     out.hops.append(
         Answer(
             person=person,
             source=state.person,
-            at=state.now,
+            at=now,
             position=state.applied,
             state=handed,
         )
     )
 
 
-def _hand_over(state: PersonState, to: str, rules: Rules, out: Outputs) -> None:
-    """Answer with all that is known, and be nothing but an address from now on."""
+def _hand_over(state: PersonState, to: str, rules: Rules, now: Micros, out: Outputs) -> bool:
+    """Answer with all that is known, and be nothing but an address from now on.
+
+    False, and nothing is changed, where that is too much for a record.
+    """
     kept = state.asking
     state.asking = {one: asked for one, asked in kept.items() if one != to}
     whole = encode_state(state)
     if len(whole) > HANDED_BYTES_MAX:
         state.asking = kept
-        _answer(state, to, None, out)
-        return
+        _answer(state, to, None, now, out)
+        return False
     for one, asked in state.asking.items():
         if asked.waits:
-            _answer(state, one, None, out)
-    _answer(state, to, whole, out)
+            _answer(state, one, None, now, out)
+    _answer(state, to, whole, now, out)
+    state.now = now
     state.merged_into = to
     moved(state, rules, out)
     kept_fields = {
@@ -171,6 +176,7 @@ def _hand_over(state: PersonState, to: str, rules: Rules, out: Outputs) -> None:
     blank = new_state(state.person)
     for name in PersonState.__struct_fields__:
         setattr(state, name, kept_fields.get(name, getattr(blank, name)))
+    return True
 
 
 def _take(
@@ -184,9 +190,7 @@ def _take(
     """Go on as both, or without them."""
     mine = state.asking.pop(answer.source, None)
     waited = mine is not None and mine.waits
-    if handed is None and waited:
-        state.now = now
-        _hand_over(state, answer.source, rules, out)
+    if handed is None and waited and _hand_over(state, answer.source, rules, now, out):
         return
     if handed is not None:
         now = max(now, handed.now)

@@ -1,11 +1,13 @@
 """Sensors at work on one person: events reach those that listen, instants those that wait."""
 
+from collections.abc import Sequence
+
 from services.contracts.event import Event
 from services.contracts.time import Micros
 from services.triggers.engine.candidates import Candidate, coming_in
 from services.triggers.engine.limits import NEVER
-from services.triggers.engine.rules import PAUSED, Rules
-from services.triggers.engine.sensors import DUE, Sensed, Waits
+from services.triggers.engine.rules import PAUSED, Rule, Rules
+from services.triggers.engine.sensors import DUE, Entered, Waits
 from services.triggers.engine.state import PersonState, Run, Slot
 
 
@@ -14,10 +16,22 @@ def hear(
 ) -> list[Candidate]:
     """Tell an event to the sensors that listen to it; those who came in by it."""
     candidates: list[Candidate] = []
+    slots, earliest, over = state.slots, state.next_due, False
     for key in rules.hearing.get(event.name, ()):
-        _, sensor = rules.sensors[key]
-        sensed = sensor.hear(state.slots.get(key), state, event, at, late=late)
-        candidates += _taken_up(state, key, rules, sensed, now)
+        rule, sensor = rules.sensors[key]
+        slot = slots.get(key)
+        was_due = NEVER if slot is None else slot[DUE]
+        slot, entered = sensor.hear(slot, state, event, at, late=late)
+        _put(slots, key, slot)
+        due = NEVER if slot is None else slot[DUE]
+        # The earliest of all is looked for anew only where it was this one's, and is no more.
+        if due < earliest:
+            earliest = due
+        elif was_due == earliest and due > was_due:
+            over = True
+        if entered:
+            candidates += _coming_in(rule, entered, now)
+    state.next_due = next_due(state, rules) if over else earliest
     return candidates
 
 
@@ -33,6 +47,7 @@ def watch(state: PersonState, rules: Rules, now: Micros) -> list[Candidate]:
         if at > now:
             break
         candidates += _look(state, rules, key, now)
+    state.next_due = next_due(state, rules)
     return candidates
 
 
@@ -45,17 +60,18 @@ def look(state: PersonState, rules: Rules, now: Micros) -> list[Candidate]:
         if at > now:
             break
         candidates += _look(state, rules, key, now)
+    state.next_due = next_due(state, rules)
     return candidates
 
 
 def adopt(state: PersonState, rules: Rules, now: Micros) -> list[Candidate]:
     """Other rules are in force: slots of entries that are gone go, those of all people begin."""
     state.slots = {key: slot for key, slot in state.slots.items() if key in rules.sensors}
-    state.next_due = next_due(state, rules)
     candidates = watch(state, rules, now)
     for key in rules.for_everyone:
         if key not in state.slots:
             candidates += _look(state, rules, key, now)
+    state.next_due = next_due(state, rules)
     return candidates
 
 
@@ -71,32 +87,35 @@ def merge_slots(
     for key in sorted(rules.sensors, key=lambda one: isinstance(rules.sensors[one][1], Waits)):
         slot, theirs = state.slots.get(key), other.slots.get(key)
         if theirs is not None or key in rules.watching:
-            sensed = rules.sensors[key][1].merge(slot, theirs, state, now)
-            candidates += _taken_up(state, key, rules, sensed, now)
+            rule, sensor = rules.sensors[key]
+            slot, entered = sensor.merge(slot, theirs, state, now)
+            _put(state.slots, key, slot)
+            candidates += _coming_in(rule, entered, now)
+    state.next_due = next_due(state, rules)
     return candidates
 
 
 def keep(state: PersonState, key: int, slot: Slot | None, rules: Rules) -> None:
     """Put a slot back as it is now, or do away with it."""
-    if slot is None:
-        state.slots.pop(key, None)
-    else:
-        state.slots[key] = slot
+    _put(state.slots, key, slot)
     state.next_due = next_due(state, rules)
 
 
+def _put(slots: dict[int, Slot], key: int, slot: Slot | None) -> None:
+    if slot is None:
+        slots.pop(key, None)
+    else:
+        slots[key] = slot
+
+
 def _look(state: PersonState, rules: Rules, key: int, now: Micros) -> list[Candidate]:
-    _, sensor = rules.sensors[key]
-    sensed = sensor.look(state.slots.get(key), state, now)
-    return _taken_up(state, key, rules, sensed, now)
+    rule, sensor = rules.sensors[key]
+    slot, entered = sensor.look(state.slots.get(key), state, now)
+    _put(state.slots, key, slot)
+    return _coming_in(rule, entered, now)
 
 
-def _taken_up(
-    state: PersonState, key: int, rules: Rules, sensed: Sensed, now: Micros
-) -> list[Candidate]:
-    slot, entered = sensed
-    keep(state, key, slot, rules)
-    rule, _ = rules.sensors[key]
+def _coming_in(rule: Rule, entered: Sequence[Entered], now: Micros) -> list[Candidate]:
     return [
         coming_in(
             rule,

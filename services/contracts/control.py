@@ -32,12 +32,16 @@ HOPS_MAX: Final = 16
 
 
 class Ask(msgspec.Struct, frozen=True, kw_only=True):
-    """To `person`: you are `by`, who asks at `at` for everything known of you."""
+    """To `person`: you are `by`, who asks at `at` for everything known of you.
+
+    `source` asks again in the name of `by`, whom they have taken in since; None: it is `by`.
+    """
 
     v: int = 1
     person: str
     by: str
     at: Micros
+    source: str | None = None
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):

@@ -153,7 +153,7 @@ class Unions:
         for offset, _, row in reference.hops:
             hop = hop_of(row)
             if isinstance(hop, Ask):
-                for life in self.lives[hop.by]:
+                for life in self.lives[made_by(hop)]:
                     if life.began <= offset and (life.ended is None or offset <= life.ended):
                         life.happened.append((offset, 1, Asking(hop.person, over=False)))
 
@@ -281,9 +281,10 @@ class _Line:
         asking: set[str] = set()
         for offset in sorted(things):
             here = [thing[1] for thing in things[offset] if isinstance(thing, tuple)]
+            asked: set[str] = set()
             for one in here:
                 if isinstance(one, Asking):
-                    (asking.discard if one.over else asking.add)(one.of)
+                    (asking.discard if one.over else asked.add)(one.of)
                 elif isinstance(one, Taken):
                     asking |= self._splice(one, chain) - {life.person}
             place = len(self._where)
@@ -292,6 +293,8 @@ class _Line:
                 self._put(place, thing)
                 if isinstance(thing, SendCommand) and asking and not chain:
                     self._held(thing, place, asking)
+            # Only now: in a pack there can be sends before the asking.
+            asking |= asked
         return asking
 
     def _splice(self, taken: Taken, chain: tuple[int, ...]) -> set[str]:

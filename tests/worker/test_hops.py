@@ -15,6 +15,7 @@ from services.contracts.event import Event
 from services.contracts.topics import KIND_ANSWER, KIND_ASK, KIND_FORWARD, KIND_HEADER, KIND_PACK
 from services.runtime.batch.writer import VALUE_BYTES_MAX
 from services.triggers.worker import fold as fold_module
+from services.triggers.worker.single import made_by
 from tests.worker.driver import PARTITION, Log, Partition, people
 from tests.worker.standin import stand_in
 
@@ -148,6 +149,11 @@ def test_hops_of_a_failed_call_are_gone_and_earlier_ones_are_made_again() -> Non
         [(ANN, EVE), (BOB, FAY), (ANN, BOB)]
     )
     assert codes(partition) == ["engine_error"]
+
+
+def test_whoever_asks_in_anothers_name_has_made_the_hop() -> None:
+    assert made_by(Ask(person=ANN, by=BOB, at=1)) == BOB
+    assert made_by(Ask(person=ANN, by=BOB, at=1, source=EVE)) == EVE
 
 
 def test_somebody_handed_over_is_brought_back_to_that_by_a_failure() -> None:

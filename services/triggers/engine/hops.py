@@ -38,7 +38,8 @@ def ask_again(state: PersonState, now: Micros, out: Outputs) -> None:
     for one, asked in state.asking.items():
         if now >= asked.at + ASK_AGAIN_AFTER:
             asked.at = now
-            out.hops.append(Ask(person=one, by=asked.by, at=now))
+            source = None if asked.by == state.person else state.person
+            out.hops.append(Ask(person=one, by=asked.by, at=now, source=source))
 
 
 def is_new(state: PersonState, source: str, position: int) -> bool:

@@ -37,7 +37,7 @@ def read_single(kind: bytes, record: Record, engine: Engine) -> tuple[Act, Any, 
     else:
         act, hop = engine.apply_forward, decode_forward(value)
     # What is sent back to them, or remembered of them, must have somewhere to go.
-    check_person(made_by(hop), None)
+    check_person(hop.by if isinstance(hop, Ask) else hop.source, None)
     return act, hop, hop.at
 
 
@@ -50,4 +50,6 @@ def kind_of_hop(hop: Hop) -> bytes:
 
 def made_by(hop: Hop) -> str:
     """The person in whose log it was made; `hop.person` is the one it goes to."""
-    return hop.by if isinstance(hop, Ask) else hop.source
+    if isinstance(hop, Ask):
+        return hop.by if hop.source is None else hop.source
+    return hop.source

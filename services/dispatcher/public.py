@@ -252,7 +252,7 @@ async def signed_receipt(request: Request) -> Response:
 
 def twilio_signature(secret: str, url: str, pairs: list[tuple[str, str]]) -> str:
     """Twilio's signature of a form that was posted to `url`: HMAC-SHA1 over both."""
-    content = url + "".join(name + value for name, value in sorted(pairs))
+    content = url + "".join(name + value for name, value in sorted(set(pairs)))
     digest = hmac.new(secret.encode(), content.encode(), hashlib.sha1).digest()
     return base64.b64encode(digest).decode()
 

@@ -15,6 +15,11 @@ from services.triggers.engine.windows import Calendar
 _EPOCH: Final = date(1970, 1, 1)
 
 
+_ASKED: Final = frozenset({Outcome.SENT, Outcome.OFFERED, Outcome.HANDED_OFF})
+_PASSED: Final = frozenset({Outcome.ENTERED, Outcome.STEPPED})
+"""Records of a journey on its way: nothing was to be sent, nothing was refused."""
+
+
 class Suppressed(msgspec.Struct, frozen=True, kw_only=True, order=True):
     """Decisions of one outcome that sent nothing. `policy` names the cap that refused;
     `put_off`: each of them was decided again later."""
@@ -28,6 +33,9 @@ class Suppressed(msgspec.Struct, frozen=True, kw_only=True, order=True):
 class TriggerResult(msgspec.Struct, frozen=True, kw_only=True):
     """One trigger in the time that was looked at.
 
+    `people_reached` were sent or offered something, or handed to people. `results` counts
+    the journeys that came to an end, by their result.
+
     `sends_without_draft` is what it sent alone with the other live ones. Of these,
     `displaced` are missing with the draft among them and `moved` came at another instant;
     `gained` were sent only with the draft. For a trigger that the draft replaces the three
@@ -37,9 +45,12 @@ class TriggerResult(msgspec.Struct, frozen=True, kw_only=True):
     trigger: str
     draft: bool
     sends: int
+    offers: int
+    handoffs: int
     people_reached: int
     people_considered: int
     sends_by_day: dict[str, int]
+    results: dict[str, int]
     suppressed: tuple[Suppressed, ...]
     sends_without_draft: int
     displaced: int
@@ -79,7 +90,8 @@ class _Tally:
     """Counts of one trigger."""
 
     def __init__(self) -> None:
-        self.sends = 0
+        self.asked: Counter[Outcome] = Counter()
+        self.results: Counter[str] = Counter()
         self.by_day: Counter[int] = Counter()
         self.reached: set[str] = set()
         self.considered: set[str] = set()
@@ -102,11 +114,14 @@ class Tallies:
         for one in decisions:
             tally = self.by_trigger[one.trigger]
             tally.considered.add(one.person)
-            if one.outcome is Outcome.SENT:
-                tally.sends += 1
-                tally.by_day[self._calendar.day_of(one.now)] += 1
+            if one.outcome in _ASKED:
+                tally.asked[one.outcome] += 1
                 tally.reached.add(one.person)
-            else:
+                if one.outcome is Outcome.SENT:
+                    tally.by_day[self._calendar.day_of(one.now)] += 1
+            elif one.outcome is Outcome.ENDED:
+                tally.results[str(one.details["result"])] += 1
+            elif one.outcome not in _PASSED:
                 policy, put_off = one.details.get("policy"), "deferred_until" in one.details
                 tally.suppressed[str(one.outcome), str(policy or ""), put_off] += 1
 
@@ -175,10 +190,13 @@ def results(
             TriggerResult(
                 trigger=name,
                 draft=name in drafts,
-                sends=tally.sends,
+                sends=tally.asked[Outcome.SENT],
+                offers=tally.asked[Outcome.OFFERED],
+                handoffs=tally.asked[Outcome.HANDED_OFF],
                 people_reached=len(tally.reached),
                 people_considered=len(tally.considered),
                 sends_by_day={_iso(day): tally.by_day[day] for day in sorted(tally.by_day)},
+                results=dict(sorted(tally.results.items())),
                 suppressed=tuple(
                     Suppressed(outcome=outcome, policy=policy, put_off=put_off, decisions=count)
                     for (outcome, policy, put_off), count in sorted(tally.suppressed.items())

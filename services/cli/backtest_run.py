@@ -159,18 +159,23 @@ def _play(
         time_zone=asked.together.zone,
         events=taken.events,
         events_after=taken.after,
-        people=len(together.states),
+        people=sum(one.merged_into is None for one in together.states.values()),
         folded=together.out.counts,
         refused=dict(sorted(taken.refused.items())),
         fail_share_percent=asked.fail_share,
         drafts=tuple(sorted(asked.drafts)),
         triggers=results(sorted(asked.together.triggers), asked.drafts, tallies, compared),
-        samples=_samples(asked, spool, tallies, begins_at, ends_at),
+        samples=_samples(asked, spool, together, tallies, begins_at, ends_at),
     )
 
 
 def _samples(
-    asked: Question, spool: Spool, tallies: Tallies, begins_at: Micros, ends_at: Micros
+    asked: Question,
+    spool: Spool,
+    together: Play,
+    tallies: Tallies,
+    begins_at: Micros,
+    ends_at: Micros,
 ) -> tuple[Sample, ...]:
     """People whom each draft reached, and whom it considered in vain: played once more, alone.
 
@@ -194,7 +199,7 @@ def _samples(
         ]
 
     play = Play(asked.together, hear, fail_share=asked.fail_share)
-    for at, event in spool.read({person for _, person, _ in chosen}):
+    for at, event in spool.read(together.one_with({person for _, person, _ in chosen})):
         play.happen(event, at)
     play.advance(ends_at)
     return tuple(

@@ -18,6 +18,7 @@ def render(report: Report) -> RenderableType:
         _history(report),
         _triggers(report),
         *(_suppressed(one) for one in drafts if one.suppressed),
+        *(_journeys(one) for one in drafts if one.offers or one.handoffs or one.results),
         *(_days(one, report.time_zone) for one in drafts if one.sends_by_day),
         *_samples(report),
         Text(_assumption(report)),
@@ -69,6 +70,18 @@ def _suppressed(one: TriggerResult) -> Table:
     for reason in one.suppressed:
         outcome = f"{reason.outcome}, put off" if reason.put_off else reason.outcome
         table.add_row(outcome, reason.policy, f"{reason.decisions:,}")
+    return table
+
+
+def _journeys(one: TriggerResult) -> Table:
+    table = Table(title=f"{one.trigger}: journeys", title_justify="left", show_header=False)
+    table.add_column(style="cyan")
+    table.add_column(justify="right")
+    rows = {"offers": one.offers, "handed to people": one.handoffs}
+    rows |= {f"ended: {result}": count for result, count in one.results.items()}
+    for name, count in rows.items():
+        if count:
+            table.add_row(escape(name), f"{count:,}")
     return table
 
 

@@ -3,10 +3,12 @@
 import json
 import os
 import random
+import re
 import subprocess
 import sys
 from collections import defaultdict
 from collections.abc import Sequence
+from io import StringIO
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any
@@ -25,7 +27,7 @@ from services.contracts.decision import Decision
 from services.contracts.definitions import Bundle
 from services.contracts.event import Event
 from services.contracts.segment import parse_message
-from services.contracts.time import DAY, HOUR, MINUTE, SECOND, Micros
+from services.contracts.time import DAY, HOUR, MINUTE, SECOND, Micros, from_micros
 from services.triggers.engine import (
     Outputs,
     PersonState,
@@ -270,6 +272,81 @@ def test_a_spool_gives_back_everything_by_time_and_as_it_came(
         expected = sorted(given_, key=lambda pair: pair[0])
         assert list(spool.read()) == expected
         assert list(spool.read({"p1"})) == [one for one in expected if one[1].person == "p1"]
+
+
+IDENTIFIED = {"type": "identify", "anonymousId": "visitor"}
+
+
+def visitor(at: Micros, name: str = "order") -> dict[str, Any]:
+    """What somebody did before they said who they are."""
+    return {**message(at, name, "visitor"), "userId": None, "anonymousId": "visitor"}
+
+
+async def test_people_who_turn_out_to_be_one_share_their_caps_and_their_journeys(
+    tmp_path: Path,
+) -> None:
+    draft = DRAFT.replace("steps: [", "exit: {events: [leave]}\nsteps: [{wait: {for: 1d}}, ")
+    messages = [
+        visitor(NOON),
+        message(NOON + HOUR, "$identify", **IDENTIFIED),
+        message(NOON + 2 * HOUR),
+        visitor(NOON + 3 * HOUR),
+        message(NOON + 3 * DAY, "visit", "bob"),
+    ]
+    report = await backtest(
+        tmp_path,
+        messages,
+        policy("daily", limit=2),
+        draft=draft,
+        begins_at=from_micros(NOON + HOUR).isoformat(),
+    )
+    found = of(report)
+    assert (report.people, found.sends, found.people_reached) == (2, 2, 1)
+    assert [(one.outcome, one.policy) for one in found.suppressed] == [("cap", "daily")]
+    assert found.results == {"done": 3}
+    # A sample is played alone, and with all whom the person turned out to be.
+    [ada] = report.samples
+    told = [one.outcome for one in ada.explanation.findings if one.kind == "decision"]
+    assert told.count("sent") == 2
+    assert told.count("cap") == 1
+    left = [*messages[:4], visitor(NOON + 4 * HOUR, "leave"), messages[4]]
+    assert of(await backtest(tmp_path, left, draft=draft)).results == {}
+
+
+async def test_what_journeys_grant_hand_over_and_come_to_is_counted(tmp_path: Path) -> None:
+    steps = [
+        {"offer": {"kind": "gift", "endpoint": "shop", "reference": "x"}},
+        {
+            "wait_for": {
+                "events": ["visit"],
+                "within": "1d",
+                "then": [{"end": {"result": "woken"}}],
+                "on_timeout": [
+                    {
+                        "handoff": {
+                            "to": "sales",
+                            "endpoint": "crm",
+                            "content": {"subject": "Call"},
+                        }
+                    }
+                ],
+            }
+        },
+    ]
+    draft = DRAFT.replace("steps: [{send: {channel: log}}]", f"steps: {json.dumps(steps)}")
+    messages = [message(NOON), message(NOON, person="bob"), message(NOON + HOUR, "visit", "bob")]
+    report = await backtest(
+        tmp_path, messages, draft=draft, ends_at=from_micros(NOON + 2 * DAY).isoformat()
+    )
+    found = of(report)
+    assert (found.sends, found.offers, found.handoffs) == (0, 2, 1)
+    assert found.results == {"done": 1, "woken": 1}
+    assert (found.people_reached, found.suppressed) == (2, ())
+    console = Console(width=100, record=True, file=StringIO())
+    console.print(render(report))
+    text = console.export_text()
+    assert "draft: journeys" in text
+    assert re.search(r"ended: woken\W+1\b", text)
 
 
 def test_the_default_policy_stands_unless_it_is_given() -> None:

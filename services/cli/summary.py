@@ -83,13 +83,16 @@ def problems(summary: Summary) -> list[str]:
     """What does not add up; empty when every event and every send is accounted for."""
     refused = sum(summary.refused.values())
     sends = sum(sum(channels.values()) for channels in summary.sends.values())
-    sent = summary.decisions_by_outcome().get("sent", 0)
+    decided = summary.decisions_by_outcome()
+    sent = sum(decided.get(outcome, 0) for outcome in ("sent", "offered", "handed_off"))
+    # What came under an old id is forwarded, and then folded like everything else.
+    folded = sum(n for outcome, n in summary.folded.items() if outcome != "forwarded")
     # Ingest keeps a sample of what it refused among the dead letters; they are no loss.
     lost = sum(n for code, n in summary.dead_letters.items() if not code.startswith("ingest:"))
     equations = (
         ("accepted + refused", summary.accepted + refused, "sent", summary.sent),
         ("events on the topic", summary.logged, "accepted", summary.accepted),
-        ("events folded", sum(summary.folded.values()), "events on the topic", summary.logged),
+        ("events folded", folded, "events on the topic", summary.logged),
         ("decisions to send", sent, "send commands", sends),
         ("sends in the ledger", sum(summary.ledger.values()), "send commands", sends),
         ("deliveries", sum(summary.deliveries.values()), "send commands", sends),

@@ -57,6 +57,16 @@ def test_counts_that_agree_are_no_problem() -> None:
     assert GOOD.decisions_by_outcome() == {"sent": 9, "reentry": 60, "cap": 2}
 
 
+def test_offers_tasks_and_events_forwarded_add_up_like_sends_and_events() -> None:
+    journeys = msgspec.structs.replace(
+        GOOD,
+        folded={**GOOD.folded, "forwarded": 7},
+        decisions={"welcome": {"sent": 5, "entered": 9}, "thanks": {"offered": 3, "handed_off": 1}},
+        sends={"welcome": {"log": 5}, "thanks": {"webhook": 4}},
+    )
+    assert problems(journeys) == []
+
+
 @pytest.mark.parametrize(
     "change",
     [

@@ -265,8 +265,8 @@ class _Line:
             late=self._late,
         )
 
-    def _lay(self, life: Life, chain: tuple[int, ...]) -> set[str]:
-        """Put a life down; gives whom it was still asking for at its end."""
+    def _lay(self, life: Life, chain: tuple[int, ...]) -> tuple[set[str], set[str]]:
+        """Put a life down; gives whom it was still asking for at its end, and whom it knew."""
         reference = self._references[self._unions.home(life.person)]
         end = float("inf") if life.ended is None else life.ended
         things: dict[int, list[Any]] = defaultdict(list)
@@ -279,14 +279,19 @@ class _Line:
             if command.person == life.person and life.began <= offset <= end:
                 things[offset].append(command)
         asking: set[str] = set()
+        known = {life.person}
         for offset in sorted(things):
             here = [thing[1] for thing in things[offset] if isinstance(thing, tuple)]
             asked: set[str] = set()
             for one in here:
                 if isinstance(one, Asking):
                     (asking.discard if one.over else asked.add)(one.of)
+                    known |= {one.of} if one.over else set()
                 elif isinstance(one, Taken):
-                    asking |= self._splice(one, chain) - {life.person}
+                    theirs, knew = self._splice(one, chain)
+                    # Nobody is asked again of whom all that comes is forwarded here.
+                    asking |= theirs - known
+                    known |= knew
             place = len(self._where)
             self._where.append((chain, reference, offset))
             for thing in things[offset]:
@@ -295,13 +300,13 @@ class _Line:
                     self._held(thing, place, asking)
             # Only now: in a pack there can be sends before the asking.
             asking |= asked
-        return asking
+        return asking, known
 
-    def _splice(self, taken: Taken, chain: tuple[int, ...]) -> set[str]:
+    def _splice(self, taken: Taken, chain: tuple[int, ...]) -> tuple[set[str], set[str]]:
         life = self._unions.life_that_ended(taken)
         if life is None:
             self.problems.append(f"{taken} never ended")
-            return set()
+            return set(), set()
         self._splices += 1
         return self._lay(life, (*chain, self._splices))
 

@@ -17,6 +17,7 @@ from services.triggers.engine.waits import (
     SETTLED,
     compile_match,
     decode_properties,
+    encode,
     has_room,
     kept_properties,
     key_of,
@@ -67,9 +68,11 @@ class AbsenceSensor:
             self._settle(slot, key, at, state)
         elif at > slot[SETTLED].get(key, -NEVER) and (waiting is None or at >= waiting[_AT]):
             mark = mark_of(event.properties, self._exit_key)
-            waits[key] = [at, event.message_id, mark, kept_properties(event.properties)]
+            wait = [at, event.message_id, mark, kept_properties(event.properties)]
+            waits[key] = wait
             slot[DUE] = min(slot[DUE], at + self._within)
-            self._bound(waits, slot, state)
+            if waiting is None or len(encode(wait)) > len(encode(waiting)):
+                self._bound(waits, slot, state)
         return self._tidy(slot), ()
 
     def look(self, slot: Slot | None, state: PersonState, now: Micros) -> Sensed:

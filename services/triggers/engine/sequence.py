@@ -40,6 +40,10 @@ class SequenceSensor:
         assert entry is not None
         self._parts = [compile_match(part, making.read_tag) for part in entry.parts]
         self.hears = frozenset().union(*(part.events for part in self._parts))
+        self._by_name = {
+            name: [(1 << n, part) for n, part in enumerate(self._parts) if name in part.events]
+            for name in self.hears
+        }
         self._within = parse_duration(entry.within)
         self._key = entry.key
         self._exit_key = way_out.key if way_out is not None else ()
@@ -49,8 +53,11 @@ class SequenceSensor:
         self, slot: Slot | None, state: PersonState, event: Event, at: Micros, *, late: bool
     ) -> Sensed:
         """Keep it in its place, and see whether it completes a sequence of its key."""
-        parts = sum(1 << n for n, part in enumerate(self._parts) if part.fits(event, state))
-        if late or not parts:
+        parts = 0
+        for bit, part in () if late else self._by_name[event.name]:
+            if part.fits(event, state):
+                parts |= bit
+        if not parts:
             return slot, ()
         key = key_of(event.properties, self._key)
         if key is None:

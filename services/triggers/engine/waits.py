@@ -1,6 +1,7 @@
 """What entries that wait for events share: matches, keys, and how much they may keep."""
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any, Final
 
 import msgspec
@@ -13,6 +14,7 @@ from services.triggers.engine.clauses import lookup
 from services.triggers.engine.conditions import ReadTag, Test, compile_test
 from services.triggers.engine.fingerprint import fingerprint_parts, value_text
 from services.triggers.engine.limits import (
+    KEYS_MEMO_MAX,
     SETTLED_KEYS_MAX,
     SLOTS_BYTES_MAX,
     WAIT_PROPERTIES_BYTES_MAX,
@@ -54,6 +56,10 @@ def compile_match(match: EventMatch | Exit | WaitFor, readers: Mapping[str, Read
     )
 
 
+_fingerprint = lru_cache(maxsize=KEYS_MEMO_MAX)(fingerprint_parts)
+"""Several triggers ask the same of one event, and the next event of a person often has it too."""
+
+
 def key_of(properties: Mapping[str, Any], paths: Sequence[str]) -> int | None:
     """Fingerprint of the values at these paths, None where one is missing or no scalar."""
     if not paths:
@@ -64,7 +70,7 @@ def key_of(properties: Mapping[str, Any], paths: Sequence[str]) -> int | None:
         if not isinstance(value, str | int | float | bool):
             return None
         parts.append(value_text(value))
-    return fingerprint_parts(parts)
+    return _fingerprint(tuple(parts))
 
 
 def same_key(one: Mapping[str, Any], other: Mapping[str, Any], paths: Sequence[str]) -> bool:
@@ -121,9 +127,12 @@ def settle(state: PersonState, slot: Slot, key: int, at: Micros, forgotten: Micr
     """Remember that up to `at` nothing of this key begins any more; forget what is older than
     `forgotten`, and past the bound the oldest."""
     settled: dict[int, Micros] = slot[SETTLED]
-    settled[key] = max(at, settled.get(key, at))
+    before = settled.get(key)
+    settled[key] = at if before is None else max(at, before)
     for old in [one for one, until in settled.items() if until < forgotten]:
         del settled[old]
+    if before is not None:
+        return  # an instant takes as much room as another
     if len(settled) > SETTLED_KEYS_MAX:
         del settled[min(settled, key=settled.__getitem__)]
     if not has_room(state, slot):

@@ -8,9 +8,11 @@ its window, and there it looks at each of them as of that instant.
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
+from services.contracts.conditions import Condition
 from services.contracts.event import Event
 from services.contracts.time import Micros
-from services.triggers.engine.clauses import NUMERIC, clause_holds
+from services.triggers.engine.clauses import NUMERIC
+from services.triggers.engine.conditions import compile_test
 from services.triggers.engine.fingerprint import fingerprint_parts, value_text
 from services.triggers.engine.limits import NEVER
 from services.triggers.engine.sensors import DUE, Entered, Making, Sensed
@@ -18,6 +20,8 @@ from services.triggers.engine.state import PersonState, Slot, Tags
 from services.triggers.engine.tags import LEAVES_AT
 
 _SEEN: Final = 1
+_NOTHING: Final[dict[str, Any]] = {}
+"""The properties and traits of a condition that asks for tags alone."""
 
 Look = Callable[[Tags, Micros], Any]
 """What the entry sees of the tags at an instant; None where there is nothing to go by. It
@@ -106,8 +110,11 @@ def tag_change(making: Making) -> WatchSensor:
     """`entry.tag_change`: sees whether the condition holds, or which value there is."""
     entry = making.trigger.entry.tag_change
     assert entry is not None
-    read, op, wanted = making.read_tag[entry.tag], entry.op, entry.value
+    read = making.read_tag[entry.tag]
     changed = entry.change == "changed"
+    holds = compile_test(
+        Condition(tag=entry.tag, op=entry.op or "exists", value=entry.value), making.read_tag
+    )
     comes_in = {
         "entered": lambda before, seen: seen and not before,
         "left": lambda before, seen: before and not seen,
@@ -115,8 +122,7 @@ def tag_change(making: Making) -> WatchSensor:
     }[entry.change]
 
     def look(tags: Tags, at: Micros) -> Any:
-        value = read(tags, at)
-        return _value_key(value) if changed else clause_holds(op or "exists", value, wanted)
+        return _value_key(read(tags, at)) if changed else holds(_NOTHING, _NOTHING, tags, at)
 
     return WatchSensor(making, (entry.tag,), kind="tag_change", look=look, comes_in=comes_in)
 

@@ -10,7 +10,7 @@ from services.contracts.definitions import Bundle
 from services.contracts.time import DAY, HOUR, Micros
 from services.triggers.engine.limits import NEVER
 from tests.engine.build import PERSON, Log, at
-from tests.engine.reference import Reference
+from tests.engine.reference import TOLD_OF_HELD_OUT, Reference
 from tests.engine.reference_values import Line, Person
 
 ZONES = [
@@ -84,6 +84,10 @@ class Both:
     def _line(self, one: Decision) -> Line:
         ways = [one.details[name] for name in ("way", "arm", "result") if name in one.details]
         command = next((c for c in self.log.out.commands if c.send_id == one.send_id), None)
+        asked = None
+        if command is not None:
+            assert command.expires_at is not None
+            asked = command.kind, command.channel, command.expires_at
         return Line(
             trigger=one.trigger,
             version=one.trigger_version,
@@ -95,6 +99,11 @@ class Both:
             priority=None if command is None else command.priority,
             lane=None if command is None else command.lane,
             way=ways[0] if ways else None,
+            by=one.details.get("matched_event_id") or one.details.get("exit_event_id"),
+            since=one.details.get("since"),
+            asked=asked,
+            held_out="holdout" in one.details
+            or ("held_out" in one.details and one.outcome in TOLD_OF_HELD_OUT),
         )
 
     def wake(self, now: Micros) -> None:
@@ -131,7 +140,10 @@ class Both:
         """The person says something of themselves, or takes it back."""
         given = self.traits[act.which % len(self.traits)]
         known = self.slow.person.traits
+        before = known.get("consent")
         known.update(given)
+        if isinstance(before, dict) and isinstance(given.get("consent"), dict):
+            known["consent"] = {**before, **given["consent"]}
         for name in [name for name in given if given[name] is None]:
             del known[name]
         self.told += 1

@@ -11,9 +11,9 @@ from services.triggers.engine import check
 from tests.engine.both import ZONES, Act
 from tests.engine.build import bundle, policy, tag, trigger
 
-MAIL = {"channel": "mail", "content": {"subject": "s", "body": "b"}}
+MAIL: dict[str, Any] = {"channel": "mail", "content": {"subject": "s", "body": "b"}}
 DEPTH_MAX = 3
-KINDS = ("order", "view", "visit", "quit")
+TRIES_MAX = 5
 STATUSES = ["live"] * 6 + ["paused"] * 3 + ["archived", "draft"]
 CONDITIONS: list[dict[str, Any]] = [
     {"property": "amount", "op": "gte", "value": 50},
@@ -45,79 +45,76 @@ TRAITS: list[dict[str, Any]] = [
 NIGHT = [{"start": "22:00", "end": "08:00"}]
 AT_TWO = [{"start": "01:30", "end": "03:00", "channels": ["mail"]}]
 
-_sends = st.sampled_from([{"send": {"channel": "log"}}] * 3 + [{"send": MAIL}])
-_waits = st.sampled_from(
-    [
-        {"wait": {"for": "1h"}},
-        {"wait": {"for": "1h"}},
-        {"wait": {"for": "26h"}},
-        {"wait": {"until": "09:00"}},
-        {"wait": {"until": "02:30"}},
-        {"wait": {"for": "24h", "until": "09:00"}},
-        {"wait": {"for": "30m", "until": "00:15"}},
-    ]
+SEND: dict[str, Any] = {"send": {"channel": "log"}}
+WAITS: list[dict[str, Any]] = [
+    {"wait": {"for": "1h"}},
+    {"wait": {"for": "1h"}},
+    {"wait": {"for": "26h"}},
+    {"wait": {"until": "09:00"}},
+    {"wait": {"until": "02:30"}},
+    {"wait": {"for": "24h", "until": "09:00"}},
+    {"wait": {"for": "30m", "until": "00:15"}},
+]
+MARKS: list[dict[str, Any]] = [
+    {"tag": {"set": "vip"}},
+    {"tag": {"remove": "vip"}},
+    {"tag": {"set": "stage", "value": "warm"}},
+    {"tag": {"set": "timezone", "value": "Europe/Berlin"}},
+    {"offer": {"kind": "coupon", "endpoint": "shop", "reference": "c10"}},
+    {"handoff": {"to": "sales", "endpoint": "crm", "content": {"subject": "call"}}},
+]
+
+# Each strategy is made once: making them takes longer than drawing from them.
+_kinds = st.sampled_from(
+    ["send"] * 4 + ["wait"] * 2 + ["mark"] * 2 + ["wait_for"] * 4 + ["branch"] * 2 + ["split"]
 )
-_marks = st.sampled_from(
-    [
-        {"tag": {"set": "vip"}},
-        {"tag": {"remove": "vip"}},
-        {"tag": {"set": "stage", "value": "warm"}},
-        {"tag": {"set": "timezone", "value": "Europe/Berlin"}},
-        {"offer": {"kind": "coupon", "endpoint": "shop", "reference": "c10"}},
-        {"handoff": {"to": "sales", "endpoint": "crm", "content": {"subject": "call"}}},
-    ]
-)
-_ends = st.sampled_from([{"end": {"result": "woken"}}, {"end": {}}])
+_leaves = st.sampled_from(["send", "send", "wait", "mark"])
+_leaf = {
+    "send": st.sampled_from([SEND, SEND, SEND, {"send": MAIL}]),
+    "wait": st.sampled_from(WAITS),
+    "mark": st.sampled_from(MARKS),
+}
+_end = st.sampled_from([None] * 5 + [{"end": {"result": "woken"}}])
+_lengths = {1: st.integers(1, 4), 2: st.integers(0, 2), 3: st.integers(0, 2), 4: st.integers(0, 1)}
+_awaited = st.sampled_from([["visit"], ["visit"], ["view"], ["order", "visit"]])
+_wheres = st.sampled_from([None, None, *CONDITIONS[:2], CONDITIONS[4]])
+_keys = st.sampled_from([[], ["k"]])
+_withins = st.sampled_from(["1h", "5h", "3d"])
+_conditions = st.sampled_from(CONDITIONS)
+_weights = st.lists(st.integers(1, 3), min_size=2, max_size=3)
+_labels = st.sampled_from([None, "a"])
 
 
-@st.composite
-def _awaited(draw: st.DrawFn, depth: int) -> Any:
+def _steps(draw: st.DrawFn, depth: int) -> list[dict[str, Any]]:
+    steps = [_step(draw, depth) for _ in range(draw(_lengths[depth]))]
+    end = draw(_end)
+    return steps if end is None else [*steps, end]
+
+
+def _step(draw: st.DrawFn, depth: int) -> dict[str, Any]:
+    kind = draw(_leaves if depth > DEPTH_MAX else _kinds)
+    if kind in _leaf:
+        return draw(_leaf[kind])
+    if kind == "split":
+        arms = [{"weight": one, "steps": _steps(draw, depth + 1)} for one in draw(_weights)]
+        if not any(arm["steps"] for arm in arms):
+            arms[0]["steps"] = [SEND]
+        arms[0]["label"] = draw(_labels)
+        return {"split": {"arms": arms}}
+    ways = _steps(draw, depth + 1), _steps(draw, depth + 1)
+    if kind == "branch":
+        then = ways[0] if any(ways) else [SEND]
+        return {"branch": {"if": draw(_conditions), "then": then, "else": ways[1]}}
     return {
         "wait_for": {
-            "events": draw(st.sampled_from([["visit"], ["visit"], ["view"], ["order", "visit"]])),
-            "where": draw(st.sampled_from([None, None, *CONDITIONS[:2], CONDITIONS[4]])),
-            "key": draw(st.sampled_from([[], ["k"]])),
-            "within": draw(st.sampled_from(["1h", "5h", "3d"])),
-            "then": draw(_lists(depth + 1)),
-            "on_timeout": draw(_lists(depth + 1)),
+            "events": draw(_awaited),
+            "where": draw(_wheres),
+            "key": draw(_keys),
+            "within": draw(_withins),
+            "then": ways[0],
+            "on_timeout": ways[1],
         }
     }
-
-
-@st.composite
-def _branches(draw: st.DrawFn, depth: int) -> Any:
-    then, else_ = draw(_lists(depth + 1)), draw(_lists(depth + 1))
-    if not then and not else_:
-        then = [draw(_sends)]
-    return {"branch": {"if": draw(st.sampled_from(CONDITIONS)), "then": then, "else": else_}}
-
-
-@st.composite
-def _splits(draw: st.DrawFn, depth: int) -> Any:
-    arms = [
-        {"weight": draw(st.integers(1, 3)), "steps": draw(_lists(depth + 1))}
-        for _ in range(draw(st.integers(2, 3)))
-    ]
-    if not any(arm["steps"] for arm in arms):
-        arms[0]["steps"] = [draw(_sends)]
-    if draw(st.booleans()):
-        arms[0]["label"] = "a"
-    return {"split": {"arms": arms}}
-
-
-def _step(depth: int) -> st.SearchStrategy[Any]:
-    kinds = [_sends, _sends, _waits, _marks]
-    if depth < DEPTH_MAX:
-        kinds += [_awaited(depth), _awaited(depth), _branches(depth), _splits(depth)]
-    return st.one_of(kinds)
-
-
-@st.composite
-def _lists(draw: st.DrawFn, depth: int) -> Any:
-    steps = draw(st.lists(_step(depth), min_size=depth == 1, max_size=4 if depth == 1 else 2))
-    if draw(st.integers(0, 5)) == 0:
-        steps.append(draw(_ends))
-    return steps
 
 
 TAGS: list[Tag] = [tag("orders"), tag("views", events=["view"])]
@@ -127,101 +124,116 @@ def _is_right(one: Trigger) -> bool:
     return not check(bundle(one, *TAGS))
 
 
-@st.composite
-def _versions(draw: st.DrawFn, number: int, category: str, revisions: int) -> list[Trigger]:
+_FIELDS = st.fixed_dictionaries(
+    {
+        "priority": st.sampled_from([10, 50, 90]),
+        "entry": st.sampled_from(
+            [{"events": ["order"]}, {"events": ["view"]}, {"events": ["order", "view"]}]
+        ),
+        "exit": st.sampled_from(
+            [
+                None,
+                {"events": ["quit"]},
+                {"events": ["quit"], "key": ["k"]},
+                {"events": ["order"], "key": ["k"]},
+                {"events": ["quit", "view"], "where": CONDITIONS[0]},
+            ]
+        ),
+        "status": st.sampled_from(["live"] * 9 + ["paused"]),
+        "audience": st.sampled_from([None] * 9 + [CONDITIONS[2]]),
+        "holdout": st.sampled_from([0, 0, 0, 0, 100]),
+        "group": st.sampled_from([None, None, "g"]),
+        "arbitration_window": st.sampled_from([None] * 5 + ["1h"]),
+        "in_quiet_hours": st.sampled_from(["defer", "defer", "drop"]),
+        "dedup": st.sampled_from([{}, {}, {"key": ["k"], "window": "5h"}]),
+        "reentry": st.sampled_from(
+            [{"mode": "always"}] * 5 + [{"mode": "cooldown", "cooldown": "5h"}, {"mode": "once"}]
+        ),
+        "when_capped": st.sampled_from(
+            [
+                {"action": "drop"},
+                {"action": "defer", "expires_after": "2h"},
+                {"action": "defer", "expires_after": "24h"},
+                {"action": "defer", "expires_after": "5d"},
+            ]
+        ),
+        "send_within": st.sampled_from(["1h", "24h"]),
+    }
+)
+_statuses = st.sampled_from(STATUSES)
+_categories = st.sampled_from(["marketing"] * 4 + ["transactional"])
+_yes_or_no = st.booleans()
+_seldom = st.integers(0, 9).map(lambda number: number == 0)
+
+
+def _trigger(draw: st.DrawFn, number: int, category: str, version: int) -> Trigger:
+    fields = draw(_FIELDS)
+    for _ in range(TRIES_MAX):
+        steps = _steps(draw, 1)
+        one = trigger(f"t{number}", version=version, category=category, steps=steps, **fields)
+        if not check(bundle(one, *TAGS)):
+            return one
+    return trigger(f"t{number}", version=version, category=category, **fields)
+
+
+def _versions(draw: st.DrawFn, number: int, revisions: int) -> list[Trigger]:
     """A trigger as it stands at each revision: told anew, paused, or as it was."""
-    found: list[Trigger] = []
-    for revision in range(1, revisions + 1):
-        before = found[-1] if found else None
-        if before is not None and draw(st.booleans()):
-            status = draw(st.sampled_from(STATUSES))
+    category = draw(_categories)
+    found = [_trigger(draw, number, category, 1)]
+    for revision in range(2, revisions + 1):
+        before = found[-1]
+        if draw(_yes_or_no):
+            status = draw(_statuses)
             if status != before.status:
                 before = msgspec.structs.replace(before, status=status, version=revision)
             found.append(before)
         else:
-            found.append(draw(_triggers(number, category, revision).filter(_is_right)))
+            found.append(_trigger(draw, number, category, revision))
     return found
 
 
-@st.composite
-def _triggers(draw: st.DrawFn, number: int, category: str, version: int) -> Any:
-    wayout = st.sampled_from(
-        [
-            None,
-            {"events": ["quit"]},
-            {"events": ["quit"], "key": ["k"]},
-            {"events": ["order"], "key": ["k"]},
-            {"events": ["quit", "view"], "where": CONDITIONS[0]},
-        ]
-    )
-    always = {"mode": "always"}
-    return trigger(
-        f"t{number}",
-        version=version,
-        category=category,
-        priority=draw(st.sampled_from([10, 50, 90])),
-        entry={"events": draw(st.sampled_from([["order"], ["view"], ["order", "view"]]))},
-        exit=draw(wayout),
-        status=draw(st.sampled_from(["live"] * 9 + ["paused"])),
-        audience=draw(st.sampled_from([None] * 9 + [CONDITIONS[2]])),
-        holdout=draw(st.sampled_from([0, 0, 0, 0, 100])),
-        group=draw(st.sampled_from([None, None, "g"])),
-        arbitration_window=draw(st.sampled_from([None] * 5 + ["1h"])),
-        in_quiet_hours=draw(st.sampled_from(["defer", "defer", "drop"])),
-        dedup=draw(st.sampled_from([{}, {}, {"key": ["k"], "window": "5h"}])),
-        reentry=draw(
-            st.sampled_from(
-                [always] * 5 + [{"mode": "cooldown", "cooldown": "5h"}, {"mode": "once"}]
-            )
-        ),
-        when_capped={
-            "action": draw(st.sampled_from(["drop", "defer", "defer"])),
-            "expires_after": draw(st.sampled_from(["2h", "24h", "5d"])),
-        },
-        send_within=draw(st.sampled_from(["1h", "24h"])),
-        steps=draw(_lists(1)),
-    )
+_revisions = st.sampled_from([1, 2, 3])
+_triggers = st.integers(1, 3)
+_limits = st.lists(
+    st.builds(
+        lambda limit, window, scope: (limit, window, scope),
+        st.integers(1, 4),
+        st.sampled_from(["1h", "24h", "3d", "day"]),
+        st.sampled_from([{}, {"kind": "channel", "value": "log"}]),
+    ),
+    max_size=2,
+)
+_settings = st.fixed_dictionaries(
+    {
+        "time_zone": st.sampled_from(ZONES),
+        "message_id_window": st.just("400d"),
+        "quiet_hours": st.sampled_from([[], [], NIGHT, AT_TWO]),
+        "consent": st.sampled_from(["opt_out"] * 7 + ["opt_in"]),
+    }
+)
 
 
 @st.composite
 def histories(draw: st.DrawFn) -> list[Bundle]:
     """Definitions that are in force one after the other, under the same caps.
 
-    Each keeps all versions that were before it; sometimes one is lost.
+    Each keeps all versions that were before it; sometimes one is lost, or the last trigger.
     """
-    revisions = draw(st.sampled_from([1, 2, 3]))
-    columns = [
-        draw(
-            _versions(
-                number, draw(st.sampled_from(["marketing"] * 4 + ["transactional"])), revisions
-            )
-        )
-        for number in range(draw(st.integers(1, 3)))
-    ]
-    scopes: list[dict[str, str]] = [{}, {"kind": "channel", "value": "log"}]
+    revisions = draw(_revisions)
+    columns = [_versions(draw, number, revisions) for number in range(draw(_triggers))]
     policies = [
-        policy(
-            f"p{number}",
-            draw(st.integers(1, 4)),
-            draw(st.sampled_from(["1h", "24h", "3d", "day"])),
-            **draw(st.sampled_from(scopes)),
-        )
-        for number in range(draw(st.integers(0, 2)))
+        policy(f"p{number}", limit, window, **scope)
+        for number, (limit, window, scope) in enumerate(draw(_limits))
     ]
     fixed: list[Tag | Policy] = [*TAGS, *policies]
-    settings = {
-        "time_zone": draw(st.sampled_from(ZONES)),
-        "message_id_window": "400d",
-        "quiet_hours": draw(st.sampled_from([[], [], NIGHT, AT_TWO])),
-        "consent": draw(st.sampled_from(["opt_out"] * 7 + ["opt_in"])),
-    }
+    settings = draw(_settings)
     every = {(one.id, one.version): one for column in columns for one in column}
-    if draw(st.integers(0, 9)) == 0:
+    if draw(_seldom):
         del every[draw(st.sampled_from(sorted(every)))]
     found = []
     for revision in range(revisions):
         there = [column[revision] for column in columns]
-        if len(there) > 1 and draw(st.integers(0, 9)) == 0:
+        if draw(_seldom):
             there.pop()
         now = {(one.id, one.version) for one in there}
         kept = tuple(one for name, one in every.items() if name not in now)
@@ -237,11 +249,12 @@ acts = st.lists(
             ["event"] * 8 + ["duplicate", "accepted", "failed", "traits", "publish", "tick", "tick"]
         ),
         after=st.one_of(
-            st.sampled_from([0, 0, 0, 1, HOUR, HOUR - 1, 5 * HOUR, DAY]),
+            st.sampled_from([0, 0, 0, 0, 1, HOUR, HOUR - 1, 5 * HOUR, DAY]),
+            st.integers(0, 30 * MINUTE),
             st.integers(0, 30 * MINUTE),
             st.integers(0, 12 * HOUR),
         ),
-        edge=st.sampled_from([None, None, -1, 0, 0, 1]),
+        edge=st.sampled_from([None, None, None, None, -1, 0, 0, 1]),
         name=st.sampled_from(["order", "order", "view", "view", "visit", "visit", "quit"]),
         properties=st.sampled_from(
             [
@@ -257,6 +270,6 @@ acts = st.lists(
         which=st.integers(0, 20),
         ticks=st.sampled_from([True, True, False]),
     ),
-    min_size=5,
-    max_size=40,
+    min_size=10,
+    max_size=50,
 )

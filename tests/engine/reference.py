@@ -29,6 +29,7 @@ from tests.engine.reference_walk import is_journey, walk
 
 RUNS_MAX = 16
 WORKSPACE = "default"
+TOLD_OF_HELD_OUT = {Outcome.ENTERED, Outcome.STEPPED, Outcome.WOULD_HAVE_SENT, Outcome.ENDED}
 
 
 @dataclass(kw_only=True)
@@ -51,9 +52,9 @@ class Reference(Checks):
         before = len(self.lines)
         self.now = now
         self.person.done.append(name)
-        self.exits(name, properties)
+        self.exits(name, event_id, properties)
         if not late:
-            self.matches(name, properties, occurred_at)
+            self.matches(name, event_id, properties, occurred_at)
         new = [
             Run(trigger=one.id, version=one.version, event_id=event_id, properties=properties,
                 at=now)
@@ -63,7 +64,7 @@ class Reference(Checks):
         self.moment(now, new)
         return self.lines[before:]
 
-    def exits(self, name: str, properties: Mapping[str, Any]) -> None:
+    def exits(self, name: str, event_id: str, properties: Mapping[str, Any]) -> None:
         """Whoever leaves by this event goes, wherever they stand."""
         for one in sorted(self.waiting, key=Run.age):
             trigger = self.definition(one)
@@ -72,20 +73,24 @@ class Reference(Checks):
                 continue
             fits = exit_.where is None or self.holds(exit_.where, properties)
             if fits and same_key(properties, one.properties, exit_.key):
-                self.say(one, Outcome.EXIT)
+                self.say(one, Outcome.EXIT, by=event_id)
                 self.over(one)
 
-    def matches(self, name: str, properties: Mapping[str, Any], occurred_at: Micros) -> None:
+    def matches(
+        self, name: str, event_id: str, properties: Mapping[str, Any], occurred_at: Micros
+    ) -> None:
         """Whoever waits for this event has it."""
         for one in self.waiting:
             wanted = None if one.stop is None else one.stop.step.wait_for
             if wanted is None or self.definition(one) is None or not self.is_decided(one):
                 continue
+            if one.came is not None:
+                continue
             in_time = one.since <= occurred_at <= one.since + parse_duration(wanted.within)
             fits = wanted.where is None or self.holds(wanted.where, properties)
             same = same_key(properties, one.properties, wanted.key)
             if name in wanted.events and in_time and fits and same:
-                one.came, one.due_at = True, self.now
+                one.came, one.due_at = event_id, self.now
 
     def moment(self, now: Micros, new: list[Run]) -> list[Line]:
         """Decide what is due and what is new, best first; who is decided goes on."""
@@ -217,16 +222,17 @@ class Reference(Checks):
         """From where it stands to the next stop; whether that is a send to be decided now."""
         assert one.path is not None
         if one.stop is not None and one.stop.step.wait_for is not None:
-            self.say(one, Outcome.STEPPED, way="then" if one.came else "on_timeout")
+            way = "on_timeout" if one.came is None else "then"
+            self.say(one, Outcome.STEPPED, way=way, by=one.came, since=one.since)
         if one.stop is not None and one.stop.step.wait is not None:
-            self.say(one, Outcome.STEPPED)
-        came, one.came, one.put_off, one.why = one.came, False, False, None
+            self.say(one, Outcome.STEPPED, since=one.since)
+        came, one.came, one.put_off, one.why = one.came is not None, None, False, None
         try:
             one.stop = next(one.path) if one.stop is None else one.path.send(came)
         except StopIteration as over:
             self.ends(one, over.value)
             return False
-        one.step = one.stop.number
+        one.step, one.since = one.stop.number, self.now
         wait, wait_for = one.stop.step.wait, one.stop.step.wait_for
         if wait is not None:
             until = self.now + (parse_duration(wait.for_) if wait.for_ else 0)
@@ -236,7 +242,6 @@ class Reference(Checks):
                 return self.goes_on(one)
             self.park(one, until)
         elif wait_for is not None:
-            one.since = self.now
             self.park(one, self.now + parse_duration(wait_for.within))
         return one.stop.step.send is not None
 
@@ -271,9 +276,9 @@ class Reference(Checks):
         if one.held_out:
             self.say(one, Outcome.WOULD_HAVE_SENT)
         else:
-            self.commands(one, Outcome.SENT)
+            self.commands(one, Outcome.SENT, "send", send.channel)
 
-    def commands(self, one: Run, outcome: Outcome) -> None:
+    def commands(self, one: Run, outcome: Outcome, kind: str, channel: str) -> None:
         """Something is asked of the dispatcher."""
         trigger, tiers, bonus = self.known(one), self.bundle.workspace.value_tiers, 0
         if tiers is not None:
@@ -282,7 +287,9 @@ class Reference(Checks):
         lane = "high" if priority >= 90 else "normal"
         if trigger.category == "transactional":
             lane = "transactional"
-        self.say(one, outcome, priority=priority, lane=lane)
+        until = self.now + parse_duration(trigger.send_within)
+        asked = (kind, channel, until)
+        self.say(one, outcome, priority=priority, lane=lane, asked=asked)
 
     def send_id(self, one: Run) -> str:
         run = run_id(WORKSPACE, one.trigger, self.person.id, one.event_id)
@@ -296,6 +303,7 @@ class Reference(Checks):
                 step=one.step,
                 event_id=one.event_id,
                 outcome=outcome,
+                held_out=one.held_out and outcome in TOLD_OF_HELD_OUT,
                 **more,
             )
         )
@@ -339,6 +347,6 @@ class Traveller:
         if self.run.held_out:
             self.reference.say(self.run, Outcome.WOULD_HAVE_SENT)
         elif isinstance(wish, Offer):
-            self.reference.commands(self.run, Outcome.OFFERED)
+            self.reference.commands(self.run, Outcome.OFFERED, "offer", "webhook")
         else:
-            self.reference.commands(self.run, Outcome.HANDED_OFF)
+            self.reference.commands(self.run, Outcome.HANDED_OFF, "handoff", "webhook")

@@ -20,7 +20,8 @@ MISSING = object()
 class Line:
     """A decision as this engine sees it; `priority` and `lane` where something is asked for.
 
-    `way` is what came of a step, or the result of a run.
+    `way` is what came of a step, or the result of a run, `by` the event that ended a wait or the
+    run. `asked` is the kind of thing, its channel, and until when.
     """
 
     trigger: str
@@ -33,6 +34,10 @@ class Line:
     priority: int | None = None
     lane: str | None = None
     way: object = None
+    by: str | None = None
+    since: Micros | None = None
+    asked: tuple[str, str, Micros] | None = None
+    held_out: bool = False
 
 
 @dataclass(kw_only=True, eq=False)
@@ -58,7 +63,7 @@ class Run:
     path: Path | None = None
     stop: Stop | None = None
     since: Micros = 0
-    came: bool = False
+    came: str | None = None
     put_off: bool = False
     expires_at: Micros = 0
     due_at: Micros = 0

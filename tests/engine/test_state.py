@@ -168,6 +168,17 @@ def test_an_identify_replaces_adds_and_removes_traits() -> None:
     assert log.state.traits == {"name": "Ada", "plan": "gold"}
 
 
+def test_each_answer_about_consent_stands_until_it_is_given_anew() -> None:
+    log = log_of()
+    log.identify({"consent": {"marketing": False, "sms": True}})
+    log.identify({"consent": {"mail": False}})
+    assert log.state.traits["consent"] == {"marketing": False, "sms": True, "mail": False}
+    log.identify({"consent": {"mail": True, "sms": None}})
+    assert log.state.traits["consent"] == {"marketing": False, "sms": None, "mail": True}
+    log.identify({"consent": None})
+    assert "consent" not in log.state.traits
+
+
 def test_an_older_identify_that_arrives_later_fills_gaps_only() -> None:
     log = log_of()
     log.identify({"city": "London"}, now=NOON)

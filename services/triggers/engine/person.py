@@ -23,6 +23,7 @@ from services.triggers.engine.tags import LEAVES_AT, TOTAL
 from services.triggers.engine.windows import Calendar
 
 GROUP_TRAIT: Final = "group_id"
+CONSENT_TRAIT: Final = "consent"
 
 _NOTHING_SENT: Final = Sending()
 _encode = msgspec.msgpack.Encoder().encode
@@ -40,8 +41,18 @@ def _size(name: str, value: Any) -> int | None:
     return size if size <= TRAIT_BYTES_MAX else None
 
 
+def _answers(before: Any, given: Any) -> Any:
+    # Who unsubscribes from mail says nothing of anything else: each answer stands by itself.
+    if isinstance(before, dict) and isinstance(given, dict):
+        return {**before, **given}
+    return given
+
+
 def _merge_traits(state: PersonState, given: Mapping[str, Any], at: Micros, out: Outputs) -> None:
-    """Take over traits; null removes one. An older event than the newest fills gaps only."""
+    """Take over traits; null removes one, and consent is taken answer by answer.
+
+    An older event than the newest fills gaps only.
+    """
     newest = state.traits_at is None or at >= state.traits_at
     _put_traits(state, given, out, over=newest)
     if newest:
@@ -73,6 +84,8 @@ def _put_traits(state: PersonState, given: Mapping[str, Any], out: Outputs, *, o
         if value is None:
             traits.pop(name, None)
             continue
+        if name == CONSENT_TRAIT:
+            value = _answers(traits.get(name), value)
         size = _size(name, value)
         if (
             size is None

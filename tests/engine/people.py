@@ -6,7 +6,7 @@ everything out once more.
 """
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,6 +15,7 @@ from services.contracts.codec import (
     decode_ask,
     decode_forward,
     encode_hop,
+    encode_json,
 )
 from services.contracts.control import Answer, Ask, Forward
 from services.contracts.decision import Decision, Outcome
@@ -37,6 +38,7 @@ from services.triggers.engine import (
     new_state,
     wake,
 )
+from services.triggers.engine.hops import open_asks
 from tests.engine.build import NOON, bundle
 
 Hop = Ask | Answer | Forward
@@ -53,8 +55,8 @@ class Person:
     folded: int = 0
     durable: bytes = b""
     durable_upto: int = 0
-    written: int = 0
-    """Up to where outputs were written: what is folded again before that writes them again."""
+    outputs: list[bytes] = field(default_factory=list)
+    """What each record led to, as it was written: folded again it has to lead to the same."""
 
     def __post_init__(self) -> None:
         self.durable = encode_state(new_state(self.name))
@@ -76,6 +78,8 @@ class People:
     told: dict[str, list[Decision]] = field(default_factory=dict)
     """Each person's decisions, those that were written again only once."""
     events: int = 0
+    watched: Callable[[Outputs], None] = lambda out: None
+    """Told what each record led to, as soon as it is folded for the first time."""
 
     def person(self, name: str) -> Person:
         if name not in self.people:
@@ -189,8 +193,11 @@ class People:
         person.folded += 1
         for hop in out.hops:
             self.links.setdefault((person.name, hop.person), deque()).append(hop)
-        if person.folded > person.written:
-            person.written = person.folded
+        written = encode_json([out.commands, out.decisions, out.profiles, out.hops, out.counts])
+        if person.folded <= len(person.outputs):
+            assert written == person.outputs[person.folded - 1]
+        else:
+            person.outputs.append(written)
             self.told.setdefault(person.name, []).extend(out.decisions)
             self.out.commands += out.commands
             self.out.decisions += out.decisions
@@ -199,6 +206,7 @@ class People:
             for counts, more in ((self.out.counts, out.counts), (self.out.skipped, out.skipped)):
                 for key, count in more.items():
                     counts[key] += count
+            self.watched(out)
 
     def deliver(self, source: str, target: str, *, fold: bool = True) -> None:
         """The oldest hop of a link arrives at the end of the log it was for."""
@@ -243,6 +251,10 @@ class People:
             seen.append(name)
             name = target
         return name
+
+    def asked(self, name: str) -> list[str]:
+        """Who has yet to answer them."""
+        return open_asks(self.state(name))
 
     def tag(self, name: str, id_: str) -> Any:
         """A tag's value now, of whom the person has become."""

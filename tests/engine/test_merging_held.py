@@ -41,7 +41,7 @@ def test_what_is_held_waits_for_all_that_are_asked_for_and_those_they_ask_for() 
     people.alias(ANN, CAT)
     people.deliver(BOB, ANN)
     people.deliver(ANN, BOB)
-    assert list(people.state(BOB).asking) == [CAT]
+    assert people.asked(BOB) == [CAT]
     assert [one.outcome for one in people.event(BOB)] == [Outcome.MERGE]
     people.settle()
     assert people.outcomes(BOB) == [Outcome.MERGE, Outcome.CAP]
@@ -93,4 +93,4 @@ def test_an_answer_that_does_not_come_is_asked_for_again() -> None:
     assert people.out.hops[-1] == Ask(person=ANN, by=BOB, at=people.now)
     people.settle()
     assert people.outcomes(BOB)[-1] is Outcome.SENT
-    assert people.state(BOB).asking == {}
+    assert people.asked(BOB) == []

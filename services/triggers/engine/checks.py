@@ -22,7 +22,7 @@ from services.triggers.engine.candidates import (
 from services.triggers.engine.caps import full, refusal, sends_before
 from services.triggers.engine.clauses import Subjects, failing
 from services.triggers.engine.fingerprint import hundredth
-from services.triggers.engine.hops import ask_again
+from services.triggers.engine.hops import ask_again, open_asks
 from services.triggers.engine.limits import ASK_AGAIN_AFTER, RUNS_MAX, SENDS_MAX, SHADOW_SENDS_MAX
 from services.triggers.engine.person import calendar_for
 from services.triggers.engine.quiet import quiet_until
@@ -163,13 +163,15 @@ def _quiet_hours(one: Candidate, moment: Moment) -> Refusal | None:
 
 def _merge(one: Candidate, moment: Moment) -> Refusal | None:
     """As long as anybody is asked for, nobody knows all the sends that the caps count."""
-    asking = moment.state.asking
-    if not asking or one.send is None or not one.send.caps:
+    if not moment.state.asking or one.send is None or not one.send.caps:
+        return None
+    asked = open_asks(moment.state)
+    if not asked:
         return None
     ask_again(moment.state, moment.now, moment.out)
     return Refusal(
         outcome=Outcome.MERGE,
-        details={"asked": list(asking)},
+        details={"asked": asked},
         frees_at=moment.now + ASK_AGAIN_AFTER,
         waits=True,
     )

@@ -5,6 +5,7 @@ said: each hop bears the place in its maker's log, and what is no later than the
 repetition. So along each link, and along every chain of them, all arrives once and in order.
 """
 
+from collections.abc import Iterable
 from typing import Final, Literal
 
 from services.contracts.codec import encode_event, encode_hop, encode_json
@@ -23,23 +24,55 @@ _RESERVED: Final = "\x00"
 
 def ask_for(state: PersonState, other: str, out: Outputs) -> None:
     """The person turned out to be `other` too: ask for what is known of them, once."""
-    if other == state.person or other in state.merged or other in state.asking:
+    asked = open_asks(state)
+    if other == state.person or other in state.merged or other in asked:
         return
     if not 0 < len(other) <= PERSON_CHARS_MAX or other.startswith(_RESERVED):
         return
-    if len(state.asking) >= ASKING_MAX:
+    if len(asked) >= ASKING_MAX:
         return  # SDKs say again who somebody is, whenever they log in
-    state.asking[other] = Asked(at=state.now, by=state.person)
+    state.asking.append(Asked(person=other, by=state.person, at=state.now))
     out.hops.append(Ask(person=other, by=state.person, at=state.now))
 
 
 def ask_again(state: PersonState, now: Micros, out: Outputs) -> None:
     """Ask once more for those who have not answered for long: sends wait for that."""
-    for one, asked in state.asking.items():
-        if now >= asked.at + ASK_AGAIN_AFTER:
+    for asked in state.asking:
+        if not asked.answered and now >= asked.at + ASK_AGAIN_AFTER:
             asked.at = now
             source = None if asked.by == state.person else state.person
-            out.hops.append(Ask(person=one, by=asked.by, at=now, source=source))
+            out.hops.append(Ask(person=asked.person, by=asked.by, at=now, source=source))
+
+
+def open_asks(state: PersonState) -> list[str]:
+    """Those who have yet to answer."""
+    return [asked.person for asked in state.asking if not asked.answered]
+
+
+def answered(state: PersonState, person: str, by: str) -> Asked | None:
+    """An answer came: what was waiting for it waits no longer, or will not begin to."""
+    for asked in state.asking:
+        if (asked.person, asked.by, asked.answered) == (person, by, False):
+            state.asking.remove(asked)
+            return asked
+    state.asking.append(Asked(person=person, by=by, at=state.now, answered=True))
+    return None
+
+
+def ask_on(state: PersonState, handed: Iterable[Asked]) -> None:
+    """Wait for those, too, whom another asked who was taken in: the answers are forwarded."""
+    for theirs in handed:
+        met = (theirs.person, theirs.by, not theirs.answered)
+        for mine in state.asking:
+            if (mine.person, mine.by, mine.answered) == met:
+                state.asking.remove(mine)
+                break
+        else:
+            theirs.wanted_at = None
+            state.asking.append(theirs)
+    # Those that nobody waits for are the first to be forgotten.
+    while len(state.asking) > 2 * ASKING_MAX:
+        state.asking.remove(min(state.asking, key=lambda one: (not one.answered, one.at)))
 
 
 def is_new(state: PersonState, source: str, position: int) -> bool:

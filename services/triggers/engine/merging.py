@@ -21,14 +21,16 @@ from services.triggers.engine.decide import (
     decide,
 )
 from services.triggers.engine.hops import (
+    answered,
+    ask_on,
     forward_again,
     forward_answer,
     is_new,
     is_to_revive,
+    open_asks,
 )
 from services.triggers.engine.limits import (
     ALIASES_MAX,
-    ASKING_MAX,
     HANDED_BYTES_MAX,
     INSTANT_MAX,
     MERGED_MAX,
@@ -39,6 +41,7 @@ from services.triggers.engine.person import moved
 from services.triggers.engine.rules import Rules
 from services.triggers.engine.sensing import watch
 from services.triggers.engine.state import (
+    NO_REVISION,
     PersonState,
     decode_state,
     encode_state,
@@ -57,14 +60,16 @@ def apply_ask(state: PersonState, ask: Ask, rules: Rules, now: Micros, out: Outp
         Malformed: `bad_time`, as `decide`.
     """
     now = _begin(state, ask.person, now)
-    mutual = state.asking.get(ask.by)
     if state.merged_into is not None:
         state.now = now
-        _answer(state, ask.by, None, now, out)
-    elif mutual is not None and ask.by < state.person:
-        mutual.waits = True
-    else:
-        _hand_over(state, ask.by, rules, now, out)
+        if (ask.by, ask.at) != (state.merged_into, state.handed_at):
+            _answer(state, ask.by, None, now, out)
+        return
+    for asked in state.asking:
+        if asked.person == ask.by and not asked.answered and ask.by < state.person:
+            asked.wanted_at = ask.at
+            return
+    _hand_over(state, ask, rules, now, out)
 
 
 def apply_answer(
@@ -79,7 +84,7 @@ def apply_answer(
     handed = _handed(answer)
     if not is_new(state, answer.source, answer.position):
         return
-    if state.merged_into is not None:
+    if state.merged_into is not None and not open_asks(state):
         forward_answer(state, answer, now, out)
         return
     _take(state, answer, handed, rules, now, out)
@@ -98,15 +103,14 @@ def apply_forward(
     if position <= state.merged.get(source, -1):
         return
     answer = decode_answer(forward.body) if forward.kind == "answer" else None
-    if state.merged_into is not None and not (
-        answer is not None and is_to_revive(state, answer, forward.path)
+    if state.merged_into is not None and (
+        answer is None or not (open_asks(state) or is_to_revive(state, answer, forward.path))
     ):
         forward_again(state, forward, now, out)
         is_new(state, source, position)
         return
     if answer is not None:
         handed = _handed(answer)
-        state.merged_into = None
         is_new(state, source, position)
         state.merged.setdefault(answer.source, -1)
         _take(state, answer, handed, rules, now, out)
@@ -146,21 +150,22 @@ def _answer(
     )
 
 
-def _hand_over(state: PersonState, to: str, rules: Rules, now: Micros, out: Outputs) -> bool:
+def _hand_over(state: PersonState, ask: Ask, rules: Rules, now: Micros, out: Outputs) -> bool:
     """Answer with all that is known, and be nothing but an address from now on.
 
     False, and nothing is changed, where that is too much for a record.
     """
-    kept = state.asking
-    state.asking = {one: asked for one, asked in kept.items() if one != to}
+    kept, to = state.asking, ask.by
+    # Of two who ask each other the one that hands over does not wait for the other.
+    state.asking = [one for one in kept if one.person != to or one.answered]
     whole = encode_state(state)
     if len(whole) > HANDED_BYTES_MAX:
         state.asking = kept
         _answer(state, to, None, now, out)
         return False
-    for one, asked in state.asking.items():
-        if asked.waits:
-            _answer(state, one, None, now, out)
+    for asked in state.asking:
+        if asked.wanted_at is not None:
+            _answer(state, asked.person, None, now, out)
     _answer(state, to, whole, now, out)
     state.now = now
     state.merged_into = to
@@ -172,6 +177,7 @@ def _hand_over(state: PersonState, to: str, rules: Rules, now: Micros, out: Outp
         "now": state.now,
         "merged_into": to,
         "merged": state.merged,
+        "handed_at": ask.at,
     }
     blank = new_state(state.person)
     for name in PersonState.__struct_fields__:
@@ -187,11 +193,17 @@ def _take(
     now: Micros,
     out: Outputs,
 ) -> None:
-    """Go on as both, or without them."""
-    mine = state.asking.pop(answer.source, None)
-    waited = mine is not None and mine.waits
-    if handed is None and waited and _hand_over(state, answer.source, rules, now, out):
-        return
+    """Go on as both, or without them.
+
+    Who stands for a ring stays an address, and decides nothing under a cap, until all that was
+    handed over in the ring is here: whatever else goes round comes after the state it is for.
+    """
+    asked = answered(state, answer.source, answer.person)
+    wanted_at = None if asked is None else asked.wanted_at
+    if handed is None and wanted_at is not None:
+        wanted = Ask(person=state.person, by=answer.source, at=wanted_at)
+        if _hand_over(state, wanted, rules, now, out):
+            return
     if handed is not None:
         now = max(now, handed.now)
     state.now = now
@@ -200,17 +212,21 @@ def _take(
         begun += watch(state, rules, now)
     if handed is not None:
         begun += _bring_up(handed, rules, now)
-        if waited:
-            handed.asking.pop(state.person, None)  # that ask was not answered, and never is
-        _ask_on(state, handed, answer.source)
+        # What was not answered then never is: we are the one they asked for.
+        met = answer.source if wanted_at is not None else None
+        ask_on(state, [one for one in handed.asking if (one.person, one.by) != (state.person, met)])
         _remember(state, handed, answer.source)
         begun += merge_states(state, handed, rules, now, out)
         state.changed = True
-    if not state.asking:
+    whole = not open_asks(state)
+    if whole:
+        state.merged_into = state.handed_at = None
         for run in state.sending.runs if state.sending is not None else ():
             if run.reason == _HELD:
                 run.due_at = now
     conclude(state, rules, now, out, begun)
+    if not whole and state.merged_into is not None:
+        state.revision = NO_REVISION
 
 
 def _bring_up(handed: PersonState, rules: Rules, now: Micros) -> list[Candidate]:
@@ -218,16 +234,6 @@ def _bring_up(handed: PersonState, rules: Rules, now: Micros) -> list[Candidate]
     handed.now = now
     begun = adopt_rules(handed, rules, now) if handed.revision != rules.revision else []
     return begun + watch(handed, rules, now)
-
-
-def _ask_on(state: PersonState, handed: PersonState, source: str) -> None:
-    """Wait for those whom they have asked, too: the answers are forwarded."""
-    for one, asked in handed.asking.items():
-        if one != source and one not in state.merged and one not in state.asking:
-            asked.waits = False
-            state.asking[one] = asked
-    while len(state.asking) > 2 * ASKING_MAX:
-        del state.asking[next(iter(state.asking))]
 
 
 def _remember(state: PersonState, handed: PersonState, source: str) -> None:

@@ -13,6 +13,8 @@ from services.contracts.time import Micros
 from services.triggers.engine.limits import NEVER
 
 STATE_VERSION: Final = 1
+NO_REVISION: Final = -1
+"""Of whom follows no rules: a new person, or an address."""
 _WAKE_BYTES: Final = 8
 
 
@@ -71,15 +73,18 @@ class Run(msgspec.Struct, array_like=True, gc=False):
 
 
 class Asked(msgspec.Struct, array_like=True, gc=False):
-    """Somebody was asked at `at` by the person `by` for all that is known of them.
+    """`person` was asked at `at`, in the name of `by`, for all that is known of them.
 
-    They asked in turn, and we asked to be first, where `waits` is set: their ask is answered
-    once they have said that they are not to be had.
+    `wanted_at`: they have asked for `by`, too, at that time, and get their answer once they
+    have said that they are not to be had. `answered`: the answer came by another way before
+    what `by` had asked for was known here; nobody waits for it.
     """
 
-    at: Micros
+    person: str
     by: str
-    waits: bool = False
+    at: Micros
+    wanted_at: Micros | None = None
+    answered: bool = False
 
 
 class Sending(msgspec.Struct, array_like=True, gc=False):
@@ -110,9 +115,10 @@ class PersonState(msgspec.Struct, array_like=True, gc=False):
     `wake_at` is the earliest instant at which the person needs attention without an event.
     `traits` is replaced, never changed: what was handed out keeps its own. `slots` are under
     the fingerprints of their entries, `next_due` is the earliest instant of theirs.
-    `merged_into`: this is only a forwarding address any more. `merged` are those who answered
-    or handed on, with the position in their log up to which it is folded here (-1 where it came
-    by way of another), the one longest silent first; `asking` those who have yet to answer.
+    `merged_into`: this is only a forwarding address any more, since the ask that was made at
+    `handed_at`. `merged` are those who answered or handed on, with the position in their log up
+    to which it is folded here (-1 where it came by way of another), the one longest silent
+    first; `asking` those who have yet to answer.
     Fields are only ever added at the end, with a default: old bytes stay readable.
     """
 
@@ -121,7 +127,7 @@ class PersonState(msgspec.Struct, array_like=True, gc=False):
     applied: int = -1
     now: Micros = 0
     wake_at: Micros | None = None
-    revision: int = -1
+    revision: int = NO_REVISION
     first_seen_at: Micros | None = None
     last_seen_at: Micros | None = None
     emitted_at: Micros = 0
@@ -141,7 +147,8 @@ class PersonState(msgspec.Struct, array_like=True, gc=False):
     next_due: Micros = NEVER
     merged_into: str | None = None
     merged: dict[str, int] = {}
-    asking: dict[str, Asked] = {}
+    asking: list[Asked] = []
+    handed_at: Micros | None = None
 
 
 _encode: Final = msgspec.msgpack.Encoder().encode

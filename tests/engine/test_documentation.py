@@ -60,7 +60,10 @@ def test_the_limits_told_are_those_in_force() -> None:
     assert numbers["triggers, policies"] == [limits.TRIGGERS_MAX, limits.POLICIES_MAX]
     assert numbers["steps of a trigger, lists in lists"] == [STEPS_MAX, STEPS_DEPTH_MAX]
     assert numbers["versions of a trigger under way"] == [VERSIONS_KEPT_MAX]
-    assert numbers["sends that wait"] == [limits.RUNS_MAX, limits.RUNS_BYTES_MAX // 1024]
+    assert numbers["sends that wait and journeys"] == [
+        limits.RUNS_MAX,
+        limits.RUNS_BYTES_MAX // 1024,
+    ]
     assert numbers["sends counted by caps"] == [limits.SENDS_MAX, limits.SHADOW_SENDS_MAX]
     assert numbers["dedup keys, once-per-key entries"] == [limits.DEDUP_KEYS_MAX]
     assert numbers["keys waited for, events for a sequence"] == [

@@ -157,3 +157,10 @@ async def test_a_server_that_never_greets_delays_within_the_timeout() -> None:
     server.close()
     for writer in writers:
         writer.close()
+
+
+async def test_a_mailbox_that_does_not_exist_is_told_from_a_refused_message() -> None:
+    async with mail_end() as end:
+        end.be("refuse")
+        outcome = await end.channel.send(a_message(1))
+    assert outcome == Refused(reason="status 550", about_address=True)

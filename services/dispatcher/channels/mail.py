@@ -12,7 +12,7 @@ from email.policy import Policy
 from email.utils import format_datetime, parseaddr
 from typing import Any, Final, Literal
 
-from aiosmtplib import SMTP, SMTPException, SMTPResponseException
+from aiosmtplib import SMTP, SMTPException, SMTPRecipientRefused, SMTPResponseException
 
 from services.contracts.time import from_micros
 from services.dispatcher.channels.port import (
@@ -48,6 +48,8 @@ _headers.map_to_type("list-unsubscribe", _Whole)  # type: ignore[arg-type]  # as
 _POLICY: Final = SMTP_POLICY.clone(cte_type="7bit", header_factory=_headers)
 
 Tls = Literal["none", "starttls", "tls"]
+_ADDRESS_CODES: Final = frozenset({550, 551, 553})
+"""Answers to a recipient by which there is no such mailbox (RFC 5321 section 4.2.3)."""
 _TROUBLE: Final = (SMTPException, OSError, TimeoutError)
 
 
@@ -65,7 +67,7 @@ def compose(
     if message.to is None:
         return Refused(reason="no address")
     if len(message.to) > ADDRESS_CHARS_MAX or _ADDRESS.fullmatch(message.to) is None:
-        return Refused(reason="bad address")
+        return Refused(reason="bad address", about_address=True)
     mail = EmailMessage(policy=_POLICY)
     try:
         mail["To"] = Address(addr_spec=message.to)
@@ -194,6 +196,10 @@ class MailChannel:
             await client.mail(self._return_path)
             await client.rcpt(recipient)
             kept = True
+        except SMTPRecipientRefused as error:
+            await self._reset(client)
+            kept = True
+            return _refusal(error, about_address=error.code in _ADDRESS_CODES)
         except SMTPResponseException as error:
             await self._reset(client)
             kept = True
@@ -231,8 +237,8 @@ class MailChannel:
             client.close()
 
 
-def _refusal(error: SMTPResponseException) -> Outcome:
+def _refusal(error: SMTPResponseException, *, about_address: bool = False) -> Outcome:
     # The server's text may repeat the address; its code never does.
     if 400 <= error.code < 500:
         return Delayed(reason=f"status {error.code}")
-    return Refused(reason=f"status {error.code}")
+    return Refused(reason=f"status {error.code}", about_address=about_address)

@@ -144,8 +144,8 @@ def _step_problems(place: str, step: Step) -> Iterator[tuple[str, str]]:
 
 
 def _send_problems(send: Send) -> Iterator[tuple[str, str]]:
-    if send.channel == "webhook" and send.endpoint is None:
-        yield "endpoint", "a webhook needs the name of an endpoint"
+    if send.channel in _WITH_ENDPOINTS and send.endpoint is None:
+        yield "endpoint", f"channel {send.channel} needs the name of an endpoint"
     if send.channel not in _WITH_ENDPOINTS and send.endpoint is not None:
         yield "endpoint", f"channel {send.channel} has no endpoints"
     if send.content.html and send.channel != "mail":

@@ -179,7 +179,12 @@ class Lane:
         claims = await until_done(
             "claim",
             lambda: self._ledger.claim(
-                self.queue, provider.name, granted, bulk=min(bulk, granted), any_=any_
+                self.queue,
+                provider.name,
+                granted,
+                bulk=min(bulk, granted),
+                any_=any_,
+                quick=provider.channel.idempotent,
             ),
             self._on_lost_claim,
         )

@@ -129,13 +129,24 @@ class Ledger:
         }
 
     async def claim(
-        self, queue: str, provider: str, limit: int, *, bulk: int | None = None, any_: bool = True
+        self,
+        queue: str,
+        provider: str,
+        limit: int,
+        *,
+        bulk: int | None = None,
+        any_: bool = True,
+        quick: bool = False,
     ) -> list[Claim]:
         """Take up to `limit` due sends of a queue for a provider: urgent lanes first, then the
         oldest; of the normal lane up to `bulk`. Without `any_` only those in doubt there.
+
+        `quick` does not wait for the disk: a server that crashes may forget the claims, which
+        is harmless where a repeated attempt is.
         """
         rows = await self._rows(
             sql.CLAIM,
+            quick=quick,
             queue=queue,
             provider=provider,
             limit=limit,
@@ -171,10 +182,12 @@ class Ledger:
     async def settle(self, results: Sequence[Result], *, told: bool = False) -> set[str]:
         """Write results down; returns the ids that were still ours to decide.
 
-        `told`: the log has heard of all of them, nothing is left to report.
+        `told`: the log has heard of all of them, nothing is left to report. This does not wait
+        for the disk: forgotten, they would be told once more.
         """
         rows = await self._rows(
             sql.SETTLE,
+            quick=told,
             lease=self._lease,
             told=told,
             holder=self._holder,
@@ -204,6 +217,7 @@ class Ledger:
         """The reports are acknowledged; the commands' bytes are forgotten."""
         with transient_errors():
             async with self._engine.begin() as connection:
+                await connection.execute(sql.QUICK)
                 await connection.execute(
                     sql.REPORTED,
                     {
@@ -221,9 +235,13 @@ class Ledger:
                 )
         return moved.rowcount
 
-    async def _rows(self, statement: Any, **parameters: Any) -> Sequence[Any]:
+    async def _rows(
+        self, statement: Any, *, quick: bool = False, **parameters: Any
+    ) -> Sequence[Any]:
         with transient_errors():
             async with self._engine.begin() as connection:
+                if quick:
+                    await connection.execute(sql.QUICK)
                 return (await connection.execute(statement, parameters)).all()
 
 

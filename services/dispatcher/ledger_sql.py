@@ -4,6 +4,10 @@ from typing import Final
 
 from sqlalchemy import text
 
+# The transaction's commit does not wait for the disk: for what may be forgotten by a crash of the
+# server (not of ours) within its last second.
+QUICK: Final = text("SET LOCAL synchronous_commit TO off")
+
 RECORD: Final = text("""
 INSERT INTO dispatcher.sends (
     send_id, person, trigger, channel, queue, rank, command, source_partition, source_offset,

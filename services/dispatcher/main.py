@@ -175,7 +175,7 @@ class Dispatcher:
                     await asyncio.gather(*lanes)
                     self._settler.end()
                     await settler
-                    await self._reporter.end()
+                    self._reporter.end()
                     await reporter
             except TimeoutError:
                 _log.warning("stopped in the middle of sends", seconds=STOP_SECONDS_MAX)
@@ -315,6 +315,9 @@ C = TypeVar("C", bound=_Startable)
 async def _started(client: C) -> C:
     try:
         await client.start()
+    except asyncio.CancelledError:
+        await client.stop()
+        raise
     except KAFKA_ERRORS as error:
         await client.stop()
         raise Transient(f"broker: {type(error).__name__}") from error

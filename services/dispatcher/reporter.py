@@ -20,7 +20,10 @@ from services.runtime.metrics import Metrics
 from services.runtime.retry import until_done
 from services.runtime.settings import KafkaSettings
 
-BATCHES_WAITING_MAX: Final = 8
+WAITING_MAX: Final = 10_000
+TOLD_TOGETHER_MAX: Final = 2000
+WORKERS: Final = 2
+"""While one waits for the database, the other waits for Kafka."""
 _HEADERS: Final = [(KIND_HEADER, KIND_DELIVERY)]
 
 
@@ -33,7 +36,7 @@ class Accepted(NamedTuple):
 
 
 class Reporter:
-    """Writes reports batch after batch; a full queue makes those who settle wait.
+    """Writes reports, as many at a time as came together; those who bring too many wait.
 
     A send counts as reported once Kafka has acknowledged, so a crash between repeats the
     report: deliveries are idempotent in the engine, and a dead letter carries its `send_id`.
@@ -49,24 +52,52 @@ class Reporter:
         self._dead_letters = topic_name(settings, DEAD_LETTERS_TOPIC)
         self._letters_counted: Counter = metrics.counter(DEAD_LETTERS)
         self._retries: Counter = metrics.counter(RETRIES)
-        self._waiting: asyncio.Queue[Callable[[], Any] | None] = asyncio.Queue(BATCHES_WAITING_MAX)
+        self._finished: list[Finished] = []
+        self._accepted: list[Accepted] = []
+        self._arrived = asyncio.Event()
+        self._room = asyncio.Event()
+        self._ending = False
 
     async def put(self, finished: Sequence[Finished]) -> None:
-        """Hand a batch over that the ledger knows; waits while too many are before it."""
-        await self._waiting.put(partial(self._report, finished))
+        """Hand over what the ledger knows; waits while too much is before it."""
+        while len(self._finished) >= WAITING_MAX:
+            self._room.clear()
+            await self._room.wait()
+        self._finished += finished
+        self._arrived.set()
 
-    async def put_accepted(self, batch: Sequence[Accepted]) -> None:
-        """Hand acceptances over that are to be told first; waits likewise."""
-        await self._waiting.put(partial(self._report_accepted, batch))
+    def put_accepted(self, batch: Sequence[Accepted]) -> None:
+        """Hand over acceptances that are to be told first: lanes bound their number."""
+        self._accepted += batch
+        self._arrived.set()
 
-    async def end(self) -> None:
+    def end(self) -> None:
         """Let `run` return once everything handed over has been reported."""
-        await self._waiting.put(None)
+        self._ending = True
+        self._arrived.set()
 
     async def run(self) -> None:
         """Report until told to end; waits for Kafka and the database however long it takes."""
-        while (work := await self._waiting.get()) is not None:
-            await work()
+        async with asyncio.TaskGroup() as group:
+            for _ in range(WORKERS):
+                group.create_task(self._work())
+
+    async def _work(self) -> None:
+        while True:
+            if self._accepted:
+                accepted = self._accepted[:TOLD_TOGETHER_MAX]
+                del self._accepted[:TOLD_TOGETHER_MAX]
+                await self._report_accepted(accepted)
+            elif self._finished:
+                finished = self._finished[:TOLD_TOGETHER_MAX]
+                del self._finished[:TOLD_TOGETHER_MAX]
+                self._room.set()
+                await self._report(finished)
+            elif self._ending:
+                return
+            else:
+                self._arrived.clear()
+                await self._arrived.wait()
 
     async def _report(self, batch: Sequence[Finished]) -> None:
         await until_done("report", partial(self._tell, batch), self._on_retry)

@@ -101,7 +101,7 @@ class Settler:
                 others.append(settled)
         await self._note_addresses(batch)
         if accepted:
-            await self._reporter.put_accepted(accepted)
+            self._reporter.put_accepted(accepted)
         if others:
             await self._settle_first(others)
 

@@ -1,102 +1,212 @@
-"""Sends a second of the dispatcher on one core: log channel, durable ledger, deliveries.
+"""Webhooks a second through the dispatcher, its ledger on, against a local sink.
 
-`python -m tests.benchmarks.bench_dispatcher [sends]`. The dispatcher runs on one core; its
-broker and PostgreSQL share another. A send counts when its delivery is acknowledged.
+`python -m tests.benchmarks.bench_dispatcher [--sends N] [--processes N] [--rate N]`, on the
+broker that `CUESTREAM_KAFKA` names (`deploy/kafka-local/kafka.py exec` runs one) or the embedded
+one, which is slow to read very many small batches: latency says more on a real one.
+
+Everything shares the machine's cores: dispatchers, sink, broker and PostgreSQL. Three figures: how
+many commands a second while a pile is worked off, the same for a dispatcher that awaits each
+command by itself, and how long after its production a command arrives when half as many come in.
 """
 
+import argparse
 import asyncio
-import sys
+import base64
+import json
+import os
 import tempfile
 import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import Final
+from uuid import uuid4
 
-from pydantic import SecretStr
+import msgspec
 
 from services.contracts.codec import encode_json
 from services.contracts.topics import COMMANDS, DEAD_LETTERS, EVENTS
-from services.dispatcher.ledger_reads import LedgerReader
-from services.runtime.database import make_engine, migrate
+from services.runtime.database import migrate
 from services.runtime.embedded import EmbeddedBroker, EmbeddedPostgres
 from services.runtime.kafka import create_topics, make_producer, topic_name
-from services.runtime.process import Child, free_port
-from services.runtime.settings import DatabaseSettings, KafkaSettings
-from tests.benchmarks.harness import BROKER_CORE, WORKER_CORE, Progress, pinned, scrape
+from services.runtime.process import free_port
+from services.runtime.settings import KafkaSettings
+from tests.benchmarks.harness import Progress, child, cpu_seconds
+from tests.benchmarks.sink import Figures
 from tests.dispatcher.support import a_command
 
-SENDS: Final = 40_000
+SENDS: Final = 60_000
+RATE: Final = 2_500
+LIVE_SECONDS: Final = 12.0
+WARM_SECONDS: Final = 4.0
+"""The first seconds are connections being made: their latencies are not counted."""
+PLAIN_SECONDS: Final = 6.0
+SLICE_SECONDS: Final = 0.005
 POLL_SECONDS: Final = 0.1
-TIMEOUT_SECONDS: Final = 300
+TIMEOUT_SECONDS: Final = 300.0
+KEY: Final = "whsec_" + base64.b64encode(b"k" * 32).decode()
 
 
-async def prefill(settings: KafkaSettings, sends: int) -> None:
-    """Put the commands on their topic."""
-    await create_topics(settings, (COMMANDS, EVENTS, DEAD_LETTERS))
-    producer = make_producer(settings, linger_ms=5)
-    await producer.start()
-    topic = topic_name(settings, COMMANDS)
-    written = []
-    for number in range(sends):
-        command = a_command(number)
-        written.append(
-            await producer.send(topic, encode_json(command), key=command.person.encode())
-        )
-    await asyncio.gather(*written)
-    await producer.stop()
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """What `run` measured."""
+
+    a_second: float
+    cpu_microseconds: float
+    plain_a_second: float
+    asked_a_second: float
+    p50_ms: float
+    p99_ms: float
 
 
-async def reported(url: str, sends: int) -> Progress:
-    """Watch the ledger until all sends are accepted and told."""
-    engine = make_engine(DatabaseSettings(database_url=SecretStr(url)))
-    reader, progress = LedgerReader(engine), Progress()
-    deadline = time.monotonic() + TIMEOUT_SECONDS
-    while progress.done < sends:
-        counts = await reader.counts()
-        progress.add(time.monotonic(), counts["accepted"] - counts["unreported"])
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"{progress.done} of {sends} after {TIMEOUT_SECONDS} s")
-        await asyncio.sleep(POLL_SECONDS)
-    await engine.dispose()
-    return progress
+class Bench:
+    """A broker, a database and a sink, and commands for them."""
 
+    def __init__(self, kafka: KafkaSettings, database: str, sink_port: int) -> None:
+        self.settings = kafka
+        self.url = f"http://127.0.0.1:{sink_port}/"
+        self.environment = {
+            "CUESTREAM_KAFKA": kafka.kafka,
+            "CUESTREAM_KAFKA_IDEMPOTENCE": str(kafka.kafka_idempotence),
+            "CUESTREAM_TOPIC_PREFIX": kafka.topic_prefix,
+            "CUESTREAM_DATABASE_URL": database,
+            "CUESTREAM_DISPATCHER_WEBHOOKS": json.dumps({"sink": {"url": self.url, "secret": KEY}}),
+            "CUESTREAM_DISPATCHER_WEBHOOK_PRIVATE": "true",
+            "CUESTREAM_DISPATCHER_WEBHOOK_CONCURRENCY": "400",
+        }
+        self._number = 0
 
-def measure(sends: int) -> tuple[float, float]:
-    """Sends a second in steady state, and a CPU second of the dispatcher, its start included."""
-    port = free_port()
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        with (
-            pinned(BROKER_CORE),
-            EmbeddedBroker(log_dir=folder) as broker,
-            EmbeddedPostgres(folder / "postgres", log_dir=folder) as postgres,
-        ):
-            url = postgres.url()
-            settings = KafkaSettings(kafka=broker.address, kafka_idempotence=False)
-            location = resources.files("services.dispatcher").joinpath("migrations")
-            asyncio.run(migrate(url, script_location=str(location), schema="dispatcher"))
-            asyncio.run(prefill(settings, sends))
-            dispatcher = Child(
-                "dispatcher",
-                [sys.executable, "-m", "services.dispatcher"],
-                log=folder / "dispatcher.log",
-                environment={
-                    "CUESTREAM_KAFKA": broker.address,
-                    "CUESTREAM_KAFKA_IDEMPOTENCE": "false",
-                    "CUESTREAM_DATABASE_URL": url,
-                    "CUESTREAM_DISPATCHER_PORT": str(port),
-                },
+    def figures(self) -> Figures:
+        """What the sink says."""
+        with urllib.request.urlopen(self.url, timeout=10) as answer:
+            return msgspec.json.decode(answer.read(), type=Figures)
+
+    async def produce(self, sends: int, *, rate: int | None = None) -> None:
+        """Put commands on their topic, all at once or so many a second."""
+        producer = make_producer(self.settings, linger_ms=2)
+        await producer.start()
+        topic, written = topic_name(self.settings, COMMANDS), []
+        began = time.monotonic()
+        for done in range(sends):
+            if rate is not None and done > (time.monotonic() - began) * rate:
+                await asyncio.sleep(SLICE_SECONDS)
+            self._number += 1
+            command = a_command(
+                self._number, channel="webhook", endpoint="sink", decided_at=time.time_ns() // 1000
             )
-            with pinned(WORKER_CORE):
-                dispatcher.start()
-            try:
-                progress = asyncio.run(reported(url, sends))
-                cpu = scrape(f"http://127.0.0.1:{port}", "process_cpu_seconds_total")
-            finally:
-                dispatcher.stop()
-            return progress.steady_rate(sends), sends / cpu
+            value, key = encode_json(command), command.person.encode()
+            written.append(await producer.send(topic, value, key=key))
+        await asyncio.gather(*written)
+        await producer.stop()
+
+    def watch(self, sends: int, pids: list[int]) -> Progress:
+        """Until the sink has so many more."""
+        before, progress = self.figures().requests, Progress()
+        deadline = time.monotonic() + TIMEOUT_SECONDS
+        while progress.done < sends:
+            came = self.figures().requests - before
+            progress.add(time.monotonic(), came, sum(map(cpu_seconds, pids)))
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{progress.done} of {sends} after {TIMEOUT_SECONDS} s")
+            time.sleep(POLL_SECONDS)
+        return progress
+
+
+@contextmanager
+def broker(folder: Path) -> Iterator[KafkaSettings]:
+    """The broker that `CUESTREAM_KAFKA` names, or an embedded one."""
+    given = os.environ.get("CUESTREAM_KAFKA")
+    if given:
+        yield KafkaSettings(kafka=given, topic_prefix=f"bench-{uuid4().hex[:8]}-")
+        return
+    with EmbeddedBroker(log_dir=folder) as embedded:
+        yield KafkaSettings(kafka=embedded.address, kafka_idempotence=False)
+
+
+@contextmanager
+def bench() -> Iterator[Bench]:
+    """Everything but the dispatcher."""
+    with (
+        tempfile.TemporaryDirectory() as name,
+        broker(Path(name)) as kafka,
+        EmbeddedPostgres(Path(name) / "postgres", log_dir=Path(name)) as postgres,
+        child(["-m", "tests.benchmarks.sink"], None) as sink,
+    ):
+        assert sink.stdout is not None
+        url = postgres.url()
+        location = resources.files("services.dispatcher").joinpath("migrations")
+        asyncio.run(migrate(url, script_location=str(location), schema="dispatcher"))
+        made = Bench(kafka, url, int(sink.stdout.readline()))
+        asyncio.run(create_topics(made.settings, (COMMANDS, EVENTS, DEAD_LETTERS)))
+        yield made
+
+
+@contextmanager
+def dispatchers(made: Bench, count: int) -> Iterator[list[int]]:
+    """So many processes of ours, by their pids."""
+    environment = made.environment | {"CUESTREAM_DISPATCHER_PORT": str(free_port())}
+    environment["CUESTREAM_LOG_LEVEL"] = "warning"
+    if not count:
+        yield []
+        return
+    with (
+        child(["-m", "services.dispatcher"], None, environment) as process,
+        dispatchers(made, count - 1) as others,
+    ):
+        yield [process.pid, *others]
+
+
+def plain(made: Bench) -> float:
+    """Sends a second of the rival, on the commands that stand there."""
+    command = ["-m", "tests.benchmarks.plain_dispatcher", made.url]
+    with child(command, None, made.environment):
+        before = made.figures().requests
+        while made.figures().requests == before:
+            time.sleep(POLL_SECONDS)
+        first, began = made.figures().requests, time.monotonic()
+        time.sleep(PLAIN_SECONDS)
+        return (made.figures().requests - first) / (time.monotonic() - began)
+
+
+def run(sends: int = SENDS, processes: int = 2, rate: int = RATE) -> Result:
+    """Measure all three."""
+    with bench() as made:
+        asyncio.run(made.produce(sends))
+        plain_a_second = plain(made)
+        with dispatchers(made, processes) as pids:
+            steady = made.watch(sends, pids).steady(sends)
+            asyncio.run(made.produce(int(WARM_SECONDS * rate), rate=rate))
+            made.figures()
+            asyncio.run(made.produce(int(LIVE_SECONDS * rate), rate=rate))
+            live = made.figures()
+    return Result(
+        a_second=steady.a_second,
+        cpu_microseconds=1e6 / steady.a_cpu_second,
+        plain_a_second=plain_a_second,
+        asked_a_second=rate,
+        p50_ms=live.p50_ms,
+        p99_ms=live.p99_ms,
+    )
+
+
+def main() -> None:
+    """Print the figures."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--sends", type=int, default=SENDS)
+    parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--rate", type=int, default=RATE)
+    arguments = parser.parse_args()
+    result = run(arguments.sends, arguments.processes, arguments.rate)
+    print(
+        f"{result.a_second:,.0f} webhooks/s ({result.cpu_microseconds:.0f} us of dispatcher CPU "
+        f"each), {result.a_second / result.plain_a_second:.1f} times one await a command "
+        f"({result.plain_a_second:,.0f}/s); at {result.asked_a_second:,.0f}/s they arrive "
+        f"{result.p50_ms:.1f} ms (p50), {result.p99_ms:.1f} ms (p99) after their production"
+    )
 
 
 if __name__ == "__main__":
-    a_second, a_cpu_second = measure(int(sys.argv[1]) if len(sys.argv) > 1 else SENDS)
-    print(f"{a_second:,.0f} sends/s, {a_cpu_second:,.0f} sends a CPU second")
+    main()

@@ -142,15 +142,20 @@ def _forward(
     )
 
 
-def is_to_revive(state: PersonState, answer: Answer, path: tuple[str, ...]) -> bool:
-    """Whether addresses lead in a ring, and this is the one to stand for all in it.
+def is_for_ring(state: PersonState, answer: Answer, path: tuple[str, ...]) -> bool:
+    """Whether addresses lead in a ring, and this is the one to take that in for all in it.
 
     People who ask each other in a ring may all answer, and nobody is left to take it in. What
-    was handed over goes round until the least id of the ring takes it. Only what brings a
-    state does that: with nothing known an event would be decided as if nothing had been sent.
+    was handed over goes round until the least id of the ring takes it; from then on that one
+    takes every state that comes, and a no once it has gone all the way round: no state can be
+    under way before it then. Only a state begins that: with nothing known, an event would be
+    decided as if nothing had been sent.
     """
     person, target = state.person, state.merged_into
-    if answer.state is None or target is None or person not in path:
+    round_ = person in path
+    if target is None or open_asks(state):
+        return answer.state is not None or round_
+    if answer.state is None or not round_:
         return False
     return person == min(path[path.index(person) :]) and _leads_on(path, person, target)
 

@@ -25,8 +25,8 @@ from services.triggers.engine.hops import (
     ask_on,
     forward_again,
     forward_answer,
+    is_for_ring,
     is_new,
-    is_to_revive,
     open_asks,
 )
 from services.triggers.engine.limits import (
@@ -84,7 +84,7 @@ def apply_answer(
     handed = _handed(answer)
     if not is_new(state, answer.source, answer.position):
         return
-    if state.merged_into is not None and not open_asks(state):
+    if state.merged_into is not None and not is_for_ring(state, answer, ()):
         forward_answer(state, answer, now, out)
         return
     _take(state, answer, handed, rules, now, out)
@@ -104,7 +104,7 @@ def apply_forward(
         return
     answer = decode_answer(forward.body) if forward.kind == "answer" else None
     if state.merged_into is not None and (
-        answer is None or not (open_asks(state) or is_to_revive(state, answer, forward.path))
+        answer is None or not is_for_ring(state, answer, forward.path)
     ):
         forward_again(state, forward, now, out)
         is_new(state, source, position)

@@ -186,9 +186,10 @@ def conclude(
     """Decide the candidates and what is due, hand out a profile that is, say when to wake."""
     if now >= state.next_due:
         candidates = (candidates or []) + look(state, rules, now)
-    sending = state.sending
-    if candidates or (sending is not None and sending.runs):
-        settle(state, candidates or [], rules, now, out)
+    runs = () if state.sending is None else state.sending.runs
+    if candidates or runs:
+        if candidates or any(run.due_at <= now for run in runs):
+            settle(state, candidates or [], rules, now, out)
         state.next_due = next_due(state, rules)
     wake_at = None
     if state.changed:

@@ -98,7 +98,12 @@ def _with_origin(place: str, origins: dict[str, str]) -> str:
 
 
 def apply_command(
-    files: Annotated[list[Path], typer.Argument(help="YAML or JSON files, or folders of them")],
+    files: Annotated[
+        list[Path] | None, typer.Argument(help="YAML or JSON files, or folders of them")
+    ] = None,
+    more_files: Annotated[
+        list[Path] | None, typer.Option("-f", "--file", help="the same, as an option")
+    ] = None,
     api_url: Annotated[
         str, typer.Option(envvar="CUESTREAM_API_URL", help="address of the marketers' API")
     ] = API_URL,
@@ -108,12 +113,15 @@ def apply_command(
 
     The bearer token is the first of CUESTREAM_API_TOKENS.
     """
+    given = [*(files or ()), *(more_files or ())]
+    if not given:
+        raise typer.BadParameter("name a file or a folder", param_hint="FILES")
     # Never an option: a command line is seen by everybody on the machine.
     token = os.environ.get("CUESTREAM_API_TOKENS", "").split(",")[0].strip()
 
     async def work() -> None:
         try:
-            await apply(files, api_url.rstrip("/"), token, dry_run)
+            await apply(given, api_url.rstrip("/"), token, dry_run)
         except DefinitionError as error:
             lines = (f"{place}: {reason}" for place, reason in error.problems)
             raise CuestreamError("\n".join(["not applied", *lines])) from error

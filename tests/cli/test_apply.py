@@ -151,9 +151,10 @@ def test_the_command_ends_with_1_and_a_line_for_each_problem(api_url: str, tmp_p
     tag.write_text(TAG)
     code, said = command(api_url, "--dry-run", str(file), str(tag))
     assert (code, "2 of 2 definitions would change" in said) == (0, True), said
-    code, said = command(api_url, str(file), str(tag))
+    code, said = command(api_url, str(file), "-f", str(tag))
     assert (code, "revision 2: 2 of 2 definitions changed" in said) == (0, True), said
     assert command(api_url, str(tmp_path / "nowhere.yaml"))[0] == 1
+    assert command(api_url)[0] == 2
 
 
 def command(api_url: str, *arguments: str) -> tuple[int, str]:

@@ -52,7 +52,7 @@ OPEN_SEND_KEPT: Final = 7 * DAY
 """Sends that no cap counts are remembered, so many and so long, for their deliveries."""
 RUNS_MAX: Final = 16
 RUNS_BYTES_MAX: Final = 192 * 1_024
-"""Sends put off, and their events' properties."""
+"""Sends put off and journeys under way, and their events' properties."""
 DEDUP_KEYS_MAX: Final = 256
 ONCE_KEYS_MAX: Final = 256
 ENTRIES_MAX: Final = 1_000

@@ -14,7 +14,13 @@ from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from tests.benchmarks import bench_ingest, latency, pipeline
+from tests.benchmarks import (
+    bench_ingest,
+    bench_kinds,
+    bench_state_size,
+    latency,
+    pipeline,
+)
 from tests.benchmarks.harness import Rate
 from tests.benchmarks.workload import ACTIVE_PEOPLE, PEOPLE
 
@@ -40,6 +46,8 @@ def page(
     rates: dict[str, list[Rate]],
     ingest: bench_ingest.Result,
     live: dict[str, latency.Latency],
+    kinds: dict[str, bench_kinds.Cost],
+    size: bench_state_size.Size,
     scale: float,
 ) -> str:
     """The result as Markdown."""
@@ -61,6 +69,19 @@ is the same engine in a Faust agent that takes one event at a time and writes a 
 Fetches wait {pipeline.FETCH_WAIT_MS} ms at most, but the ordinary agent's, whose Faust sets 1500 ms.
 
 {pipeline.table(rates)}
+
+100 triggers: the 20 and ten of each kind of entry, over 25 event names of which five occur; half as many events.
+
+## Kinds of triggers
+
+What ten live triggers of a kind add, two of them concerned by what happens (dates and schedules concern everybody).
+One partition of the worker without a broker: packs decoded, decided, states and outputs encoded; processor time of one process.
+
+{bench_kinds.table(kinds)}
+
+## Size of a state
+
+{bench_state_size.line(size)}.
 
 ## Ingest
 
@@ -113,7 +134,9 @@ def main() -> None:
     ingest = asyncio.run(bench_ingest.run())
     print("worker and rivals", flush=True)
     rates = pipeline.run(arguments.repeats, arguments.scale)
-    text = page(rates, ingest, live, arguments.scale)
+    print("kinds of triggers and size of a state", flush=True)
+    kinds, size = bench_kinds.run(), bench_state_size.run()
+    text = page(rates, ingest, live, kinds, size, arguments.scale)
     print(text)
     if arguments.write:
         PAGE.write_text(text)

@@ -10,26 +10,22 @@ second as in live running. Processor time of one process; rates are people a sec
 import gc
 import sys
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from time import process_time
-from typing import Any
 
 from services.contracts.codec import encode_json, encode_pack
 from services.contracts.control import Tick
 from services.contracts.event import TRACK, Event
 from services.contracts.time import DAY, SECOND, Micros
-from services.contracts.topics import KIND_HEADER, KIND_PACK, KIND_TICK
+from services.contracts.topics import KIND_PACK, KIND_TICK
 from services.runtime.batch.states import PartitionStates
-from services.triggers.engine import compile_rules
-from services.triggers.worker.engine_port import state_decoder, triggers_engine
-from services.triggers.worker.fold import PartitionFold
-from services.triggers.worker.values import Flush, InForce, NeedRules
+from services.triggers.worker.engine_port import state_decoder
+from tests.benchmarks.folding import Partition, Row
 from tests.engine.build import bundle, trigger
 
 PEOPLE = 1_000_000
 PACK_EVENTS = 500
 BATCH_PACKS = 20
-LIVE_MAX = 100_000
 START_AT = 20_000 * DAY
 SPREAD_SECONDS = 600
 """The timers come due over this time, as they were set over it."""
@@ -45,17 +41,6 @@ SILENT = {"inactivity": {"events": ["Product Added", "Page Seen"], "lasts": "60d
 
 
 @dataclass(kw_only=True)
-class Row:
-    """A record of the log."""
-
-    offset: int
-    key: bytes | None = None
-    value: bytes | None
-    headers: list[tuple[str, bytes]]
-    timestamp: int
-
-
-@dataclass(kw_only=True)
 class ChangelogRow:
     """A record of the changelog, as recovery reads it."""
 
@@ -64,49 +49,8 @@ class ChangelogRow:
     value: bytes | None
 
 
-@dataclass(kw_only=True)
-class Partition:
-    """A fold, its durable bytes, and the time it has taken."""
-
-    stored: dict[bytes, bytes] = field(default_factory=dict)
-    decisions: int = 0
-    offset: int = 0
-    seconds: float = 0.0
-
-    def __post_init__(self) -> None:
-        self.engine = triggers_engine("default")
-        definitions = (trigger("cart_left", entry=CART), trigger("silent", entry=SILENT))
-        self.rules = compile_rules(bundle(*definitions))
-        self.states: PartitionStates[Any] = PartitionStates(state_decoder(self.engine))
-        self.start()
-
-    def start(self) -> None:
-        """Begin with what the states hold."""
-        self.fold = PartitionFold(
-            self.states,
-            self.engine,
-            topic="events",
-            partition=0,
-            partitions=1,
-            replay=False,
-            live_max=LIVE_MAX,
-        )
-
-    def take(self, rows: list[Row]) -> float:
-        """Fold a batch; gives the seconds that took."""
-        began = process_time()
-        steps = self.fold.run(rows)
-        step = next(steps)
-        while True:
-            if isinstance(step, Flush):
-                self.stored.update((key, data) for key, data in step.states if key is not None)
-                self.decisions += len(step.decisions)
-                if step.last:
-                    break
-            step = steps.send(InForce(self.rules)) if isinstance(step, NeedRules) else next(steps)
-        taken = process_time() - began
-        self.seconds += taken
-        return taken
+class Timers(Partition):
+    """A partition whose triggers set timers."""
 
     def events(self, name: str, people: Iterable[int], at: Micros, count: int) -> float:
         """Tell one event of each of `count` people, spread over the time; people a second."""
@@ -130,20 +74,14 @@ class Partition:
                 )
             )
             if len(pack) == PACK_EVENTS:
-                yield self._row(encode_pack(pack), KIND_PACK, when)
+                yield self.row(encode_pack(pack), KIND_PACK, when)
                 pack = []
         if pack:
-            yield self._row(encode_pack(pack), KIND_PACK, when)
-
-    def _row(self, value: bytes, kind: bytes, at: Micros) -> Row:
-        self.offset += 1
-        return Row(
-            offset=self.offset, value=value, headers=[(KIND_HEADER, kind)], timestamp=at // 1000
-        )
+            yield self.row(encode_pack(pack), KIND_PACK, when)
 
     def tick(self, at: Micros) -> float:
         """Let time come to `at`; gives the seconds that took."""
-        return self.take([self._row(encode_json(Tick(at=at)), KIND_TICK, at)])
+        return self.take([self.row(encode_json(Tick(at=at)), KIND_TICK, at)])
 
 
 def _batched(rows: Iterator[Row], size: int) -> Iterator[list[Row]]:
@@ -157,7 +95,7 @@ def _batched(rows: Iterator[Row], size: int) -> Iterator[list[Row]]:
         yield batch
 
 
-def _restart(partition: Partition) -> tuple[float, float]:
+def _restart(partition: Timers) -> tuple[float, float]:
     """Seconds to read the changelog's records and to have all timers again."""
     records = [
         ChangelogRow(offset=number, key=key, value=value)
@@ -175,7 +113,9 @@ def _restart(partition: Partition) -> tuple[float, float]:
 def main() -> None:
     """Print one line for each thing that is measured."""
     count = int(sys.argv[1]) if len(sys.argv) > 1 else PEOPLE
-    partition = Partition()
+    partition = Timers(
+        bundle=bundle(trigger("cart_left", entry=CART), trigger("silent", entry=SILENT))
+    )
     gc.collect()
     gc.freeze()
     scheduled = partition.events("Product Added", range(count), START_AT, count)

@@ -32,6 +32,7 @@ from services.runtime.settings import KafkaSettings
 from tests.benchmarks.bench_ingest import requests
 from tests.benchmarks.harness import PARTITIONS, child, percentile, scrape
 from tests.benchmarks.pipeline import PREFIX, publish_definitions
+from tests.benchmarks.workload import bundle
 from tests.ingest.running import KEY
 
 RATE_PER_SECOND = 2_000
@@ -165,7 +166,7 @@ def run(folder: Path, given: str | None = None) -> Latency:
 
         async def prepare() -> None:
             await create_topics(settings, TOPICS)
-            await publish_definitions(settings)
+            await publish_definitions(settings, bundle())
 
         asyncio.run(prepare())
         ingest, worker = free_port(), free_port()

@@ -1,6 +1,7 @@
 """The dispatcher as a process: its start, its HTTP, its clean end."""
 
 import asyncio
+import json
 import os
 import sys
 from collections.abc import AsyncIterator
@@ -11,8 +12,12 @@ from typing import Any
 import httpx
 import pytest
 
+from services.cli.topics import read_topic
+from services.contracts.codec import decode_pack
+from services.contracts.command import Content
+from services.contracts.topics import EVENTS, KIND_HEADER, KIND_PACK
 from services.runtime.process import Child, free_port
-from tests.dispatcher.support import Stage, a_command, a_send_id, until
+from tests.dispatcher.support import WAIT_SECONDS, Stage, a_command, a_send_id, until
 
 pytestmark = pytest.mark.embedded
 
@@ -123,3 +128,46 @@ async def test_it_can_be_stopped_while_it_waits_for_a_broker(stage: Stage, tmp_p
         await until(waiting, "the first try")
         assert await dispatcher.answers()
         assert not await dispatcher.ready()
+
+
+async def test_what_it_sent_comes_back_to_it_and_its_streams_end_with_it(
+    stage: Stage, tmp_path: Path
+) -> None:
+    inbox = a_command(1, channel="inbox", person="ann", content=Content(subject="Hi"))
+    body = Content(subject="A", body="{{ unsubscribe_url }}")
+    mail = a_command(2, channel="log", person="ann", content=body)
+    await stage.produce([inbox, mail])
+    file = tmp_path / "sends.jsonl"
+    settings = {
+        "dispatcher_public_url": "https://m.example.com",
+        "dispatcher_link_keys": "k" * 32,
+        "dispatcher_log_file": str(file),
+    }
+    async with process(stage, tmp_path, **settings) as dispatcher:
+        await until(dispatcher.ready, "readiness")
+        await stage.settled(2)
+        link = json.loads(file.read_text())["body"]
+        assert link.startswith("https://m.example.com/p/u/")
+        path = link.removeprefix("https://m.example.com")
+        assert (await dispatcher.http.post(path)).status_code == 200
+        asked = await dispatcher.http.post(
+            "/v1/inbox/tokens", json={"person": "ann"}, headers={"Authorization": f"Bearer {TOKEN}"}
+        )
+        params = {"token": asked.json()["token"]}
+        messages = (await dispatcher.http.get("/p/inbox", params=params)).json()["messages"]
+        assert [one["title"] for one in messages] == ["Hi"]
+        url = dispatcher.http.base_url.join("/p/inbox/stream")
+        listening = httpx.AsyncClient(trust_env=False, timeout=30.0)
+        stream = listening.stream("GET", url, params=params)
+        lines = (await stream.__aenter__()).aiter_lines()
+        while not (await anext(lines)).startswith("data: "):
+            pass  # what leads up to the first message
+    # Left with SIGTERM, which `process` waits for: an open stream did not keep it.
+    await stream.__aexit__(None, None, None)
+    await listening.aclose()
+    names = []
+    async for record in read_topic(stage.settings, EVENTS, timeout_seconds=WAIT_SECONDS):
+        if (KIND_HEADER, KIND_PACK) in [tuple(header) for header in record.headers]:
+            names += [event.name for event in decode_pack(record.value)]
+    assert names == ["Unsubscribed", "$identify"]
+    assert link not in dispatcher.child.log.read_text()

@@ -90,9 +90,9 @@ def refusals_justified(
     """A cap refused only where it was full, with the right count, and frees when it says."""
     policies = {policy.id: policy for policy in bundle.policies}
     for place, decision in enumerate(decisions):
-        if decision.outcome is not Outcome.CAP or "policy" not in decision.details:
-            continue
         details = decision.details
+        if decision.outcome is not Outcome.CAP or details.get("policy", "runs_max") == "runs_max":
+            continue
         policy = policies[details["policy"]]
         seen = [*sends, *held_back(bundle, decisions)] if "held_out" in details else sends
         present = standing(seen, place)

@@ -1,8 +1,9 @@
 """A dispatcher that kills itself in the middle of a send, as a process of its own.
 
-`python -m tests.dispatcher.crashing {before|after} NUMBER EFFECTS {idempotent|once}`: at effect
-NUMBER it sends itself SIGKILL, before or after the effect, a line with the send's id in the
-file EFFECTS. Settings come from the environment, as always.
+`python -m tests.dispatcher.crashing MOMENT:WHAT NUMBER EFFECTS {idempotent|once}` sends itself
+SIGKILL `before` or `after` the NUMBERth of WHAT: an `effect`, which is a line with the send's id in
+the file EFFECTS, or a transaction of the ledger, one of `STATEMENTS`. Settings come from the
+environment, as always.
 """
 
 import asyncio
@@ -10,6 +11,10 @@ import os
 import signal
 import sys
 from pathlib import Path
+from typing import Any, Final
+
+from sqlalchemy import event
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.contracts.topics import COMMANDS
 from services.dispatcher.channels.build import Served
@@ -19,6 +24,35 @@ from services.dispatcher.settings import DispatcherSettings
 from services.runtime.database import make_engine
 from services.runtime.kafka import make_consumer, make_producer
 from services.runtime.metrics import Metrics
+
+STATEMENTS: Final = {
+    "record": "INSERT INTO dispatcher.sends",
+    "claim": "SET state = 'sending'",
+    "settle": "SET state = g.state",
+    "reported": "SET reported_at = dispatcher.now_micros(), command = NULL",
+}
+
+
+def die_at(engine: AsyncEngine, what: str, number: int, *, after: bool) -> None:
+    """Die before the statement is sent, or once its transaction is committed. Idle claims
+    before the first commands do not count."""
+    seen, recorded = 0, False
+
+    def before(*arguments: Any) -> None:
+        nonlocal seen, recorded
+        recorded = recorded or STATEMENTS["record"] in arguments[2]
+        if recorded and STATEMENTS[what] in arguments[2]:
+            seen += 1
+            if seen == number and not after:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    def done(*_: Any) -> None:
+        # The connection comes back after the commit.
+        if seen >= number and after:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    event.listen(engine.sync_engine, "before_cursor_execute", before)
+    event.listen(engine.sync_engine, "checkin", done)
 
 
 class EffectsChannel:
@@ -51,9 +85,12 @@ class EffectsChannel:
         """Nothing to close."""
 
 
-async def run(channel: EffectsChannel) -> None:
+async def run(channel: EffectsChannel, what: str, number: int, *, after: bool) -> None:
     """Dispatch until death."""
     settings = DispatcherSettings()
+    engine = make_engine(settings)
+    if what in STATEMENTS:
+        die_at(engine, what, number, after=after)
     consumers = (
         make_consumer(settings, COMMANDS, group=GROUP),
         make_consumer(settings, COMMANDS, group=URGENT_GROUP),
@@ -64,7 +101,7 @@ async def run(channel: EffectsChannel) -> None:
         settings,
         channels={"log": Served(channel=channel, concurrency=10)},
         metrics=Metrics(),
-        engine=make_engine(settings),
+        engine=engine,
         consumers=consumers,
         producer=producer,
     )
@@ -73,13 +110,12 @@ async def run(channel: EffectsChannel) -> None:
 
 if __name__ == "__main__":
     point, number, file, kind = sys.argv[1:]
-    asyncio.run(
-        run(
-            EffectsChannel(
-                Path(file),
-                idempotent=kind == "idempotent",
-                fatal=int(number),
-                after=point == "after",
-            )
-        )
+    moment, _, what = point.partition(":")
+    after = moment == "after"
+    effects = EffectsChannel(
+        Path(file),
+        idempotent=kind == "idempotent",
+        fatal=int(number) if what == "effect" else 0,
+        after=after,
     )
+    asyncio.run(run(effects, what, int(number), after=after))

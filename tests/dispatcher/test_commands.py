@@ -8,9 +8,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.contracts.codec import encode_json
-from services.contracts.command import Content
+from services.contracts.command import Cancel, Content, Lane, NotBetween
 from services.contracts.errors import Malformed
-from services.dispatcher.commands import NOBODY, compose, decode_command, read_command
+from services.dispatcher.commands import (
+    NOBODY,
+    compose,
+    decode_cancel,
+    decode_command,
+    is_urgent,
+    read_command,
+)
 from services.dispatcher.ledger import Finished
 from services.dispatcher.policy import SendState
 from services.dispatcher.reports import code_of, delivery_of, letter_of
@@ -47,6 +54,10 @@ def test_a_command_for_a_queue_that_nobody_serves_goes_to_nobody() -> None:
         {"decided_at": 2**62},
         {"expires_at": 2**62},
         {"v": 2},
+        {"not_between": NotBetween(start="22:00", end="8:00", zone="UTC")},
+        {"not_between": NotBetween(start="24:00", end="08:00", zone="UTC")},
+        {"not_between": NotBetween(start="22:00", end="08:00", zone="Moon/Base")},
+        {"not_between": NotBetween(start="22:00", end="08:00", zone="../etc/passwd")},
     ],
 )
 def test_what_the_ledger_could_not_hold_is_malformed(changes: dict[str, Any]) -> None:
@@ -181,3 +192,39 @@ def test_a_letter_that_was_written_before_is_not_written_again() -> None:
     end = finished(SendState.FAILED, "expired", command=None)
     assert letter_of(end, topic="commands") is None
     assert delivery_of(end) is not None
+
+
+def test_a_cancel_names_one_run_or_one_send() -> None:
+    cancel = Cancel(person="ann", run_id=a_send_id(1), decided_at=DECIDED_AT)
+    assert decode_cancel(encode_json(cancel)) == cancel
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"run_id": None},
+        {"send_id": a_send_id(2)},
+        {"run_id": "1"},
+        {"person": ""},
+        {"person": "a\0"},
+        {"v": 2},
+    ],
+)
+def test_a_cancel_that_names_nothing_or_too_much_is_malformed(changes: dict[str, Any]) -> None:
+    values: dict[str, Any] = {"person": "ann", "run_id": a_send_id(1), "decided_at": DECIDED_AT}
+    with pytest.raises(Malformed):
+        decode_cancel(encode_json(Cancel(**(values | changes))))
+
+
+@given(st.binary(max_size=200) | st.none())
+def test_any_bytes_are_a_cancel_or_malformed_and_urgent_or_not(value: bytes | None) -> None:
+    assert not is_urgent(value)
+    with pytest.raises(Malformed):
+        decode_cancel(value)
+
+
+@pytest.mark.parametrize(
+    ("lane", "urgent"), [("transactional", True), ("high", True), ("normal", False)]
+)
+def test_what_is_not_in_the_normal_lane_is_urgent(lane: Lane, urgent: bool) -> None:
+    assert is_urgent(encode_json(a_command(1, lane=lane))) is urgent

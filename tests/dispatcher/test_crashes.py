@@ -40,14 +40,15 @@ def settings(settings: DispatcherSettings) -> DispatcherSettings:
 
 
 async def die(stage: Stage, point: str, kind: str, effects: Path) -> None:
-    """Run a dispatcher in a process of its own until it kills itself."""
+    """Run a dispatcher in a process of its own until it kills itself; see `crashing`."""
+    number = FATAL if point.endswith(":effect") else 1 if point.endswith(":record") else 2
     values = stage.settings.model_dump(include={"kafka", "kafka_idempotence", "topic_prefix"})
     environment = {f"CUESTREAM_{name.upper()}": str(value) for name, value in values.items()}
     environment["CUESTREAM_DATABASE_URL"] = stage.settings.database_url.get_secret_value()
     environment["CUESTREAM_DISPATCHER_LEASE_SECONDS"] = "1"
     environment["CUESTREAM_DISPATCHER_WEBHOOK_TIMEOUT_SECONDS"] = "0.5"
     environment["CUESTREAM_KAFKA_SESSION_TIMEOUT_MS"] = str(stage.settings.kafka_session_timeout_ms)
-    arguments = [point, str(FATAL), str(effects), kind]
+    arguments = [point, str(number), str(effects), kind]
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "tests.dispatcher.crashing", *arguments),
         env={**os.environ, **environment},
@@ -55,15 +56,26 @@ async def die(stage: Stage, point: str, kind: str, effects: Path) -> None:
     assert await asyncio.wait_for(process.wait(), 60) == -signal.SIGKILL
 
 
-@pytest.mark.parametrize("point", ["before", "after"])
+@pytest.mark.parametrize(
+    "point",
+    [
+        "after:record",
+        "after:claim",
+        "before:effect",
+        "after:effect",
+        "before:settle",
+        "after:settle",
+    ],
+)
 async def test_killed_sends_are_repeated_where_that_is_harmless(
     stage: Stage, tmp_path: Path, point: str
 ) -> None:
     effects = tmp_path / "effects"
     await stage.produce(a_command(number) for number in range(SENDS))
     await die(stage, point, "idempotent", effects)
-    before = effects.read_text().split()
-    assert 0 < len(before) < SENDS
+    before = effects.read_text().split() if effects.exists() else []
+    assert len(before) < SENDS
+    assert before or not point.endswith((":effect", ":settle"))
     async with stage.dispatching({"log": EffectsChannel(effects, idempotent=True)}):
         counts = await stage.settled(SENDS)
     assert counts["accepted"] == SENDS
@@ -74,7 +86,19 @@ async def test_killed_sends_are_repeated_where_that_is_harmless(
     assert {d.send_id for d in await stage.deliveries()} == performed.keys()
 
 
-@pytest.mark.parametrize("point", ["before", "after"])
+@pytest.mark.parametrize(
+    "point",
+    [
+        "after:record",
+        "after:claim",
+        "before:effect",
+        "after:effect",
+        "before:settle",
+        "after:settle",
+        "before:reported",
+        "after:reported",
+    ],
+)
 async def test_killed_sends_are_never_repeated_where_nobody_would_notice_the_repeat(
     stage: Stage, tmp_path: Path, point: str
 ) -> None:
@@ -86,9 +110,11 @@ async def test_killed_sends_are_never_repeated_where_nobody_would_notice_the_rep
     performed = effects.read_text().split()
     assert len(performed) == len(set(performed))
     assert counts["accepted"] + counts["ambiguous"] == SENDS
-    assert 1 <= counts["ambiguous"] <= CONCURRENCY
+    assert counts["ambiguous"] <= CONCURRENCY
+    # Died between an attempt's beginning and its result: of some nobody knows.
+    assert counts["ambiguous"] or point.endswith((":record", ":reported", ":settle"))
     letters = await stage.dead_letters()
-    assert {letter.code for letter in letters} == {"ambiguous"}
+    assert {letter.code for letter in letters} <= {"ambiguous"}
     assert len(letters) == counts["ambiguous"]
     told = {delivery.send_id for delivery in await stage.deliveries()}
     assert len(told) == counts["accepted"]

@@ -2,9 +2,10 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
+import msgspec
 import pytest
 from pydantic import SecretStr
 from sqlalchemy import text
@@ -15,8 +16,10 @@ from services.contracts.errors import Transient
 from services.contracts.time import DAY, SECOND
 from services.dispatcher.commands import read_command
 from services.dispatcher.ledger import Claim, Finished, Ledger, NewSend, Result
+from services.dispatcher.ledger_changes import LedgerChanges
 from services.dispatcher.ledger_reads import LedgerReader
 from services.dispatcher.policy import SendState
+from services.dispatcher.reports import delivery_of, letter_of
 from services.runtime.database import make_engine
 from services.runtime.process import free_port
 from services.runtime.settings import DatabaseSettings
@@ -211,3 +214,89 @@ async def test_a_database_that_is_away_is_transient() -> None:
     with pytest.raises(Transient):
         await Ledger(engine, lease_micros=LEASE).claim("log", "log", 1)
     await engine.dispose()
+
+
+async def test_a_claim_whose_acknowledgement_was_lost_is_found_by_its_own_process(
+    engine: AsyncEngine, ledger: Ledger
+) -> None:
+    await ledger.record([new(1), new(2), new(3)])
+    (held, lost) = await ledger.claim("log", "log", 2)
+    await Ledger(engine, lease_micros=LEASE).claim("log", "log", 1)
+    found = await ledger.mine("log", [held.send_id])
+    assert [(claim.send_id, claim.attempts) for claim in found] == [(lost.send_id, 1)]
+
+
+async def test_settling_again_after_a_lost_acknowledgement_is_still_ours(
+    engine: AsyncEngine, ledger: Ledger
+) -> None:
+    await ledger.record([new(1)])
+    (claim,) = await ledger.claim("log", "log", 1)
+    accepted = result(claim, SendState.ACCEPTED)
+    assert await ledger.settle([accepted]) == {claim.send_id}
+    assert await ledger.settle([accepted]) == {claim.send_id}
+    other = Ledger(engine, lease_micros=LEASE)
+    assert await other.settle([accepted]) == set()
+
+
+async def test_what_was_told_first_needs_no_report_and_keeps_no_command(
+    engine: AsyncEngine, ledger: Ledger, impatient: Ledger
+) -> None:
+    made = await ledger.record([msgspec.structs.replace(new(1), provider="log")])
+    claim = made[a_send_id(1)]
+    assert claim is not None
+    assert (claim.attempts, claim.cancelled) == (1, False)
+    await ledger.settle([result(claim, SendState.ACCEPTED)], told=True)
+    assert await impatient.unreported(10) == []
+    entry = await LedgerReader(engine).find(UUID(a_send_id(1)))
+    assert entry is not None
+    assert entry.reported_at is not None
+
+
+async def test_of_the_normal_lane_no_more_is_claimed_than_asked_for(ledger: Ledger) -> None:
+    await ledger.record([new(1), new(2), new(3, lane="high"), new(4, lane="transactional")])
+    assert await ledger.due("log", "log", 9, bulk=1) == 3
+    claimed = await ledger.claim("log", "log", 9, bulk=0)
+    assert {claim.send_id for claim in claimed} == {a_send_id(3), a_send_id(4)}
+
+
+@pytest.mark.parametrize("state", ["delivered", "bounced"])
+async def test_a_receipt_proves_that_a_send_in_doubt_was_accepted(
+    engine: AsyncEngine, ledger: Ledger, impatient: Ledger, state: Literal["delivered", "bounced"]
+) -> None:
+    changes = LedgerChanges(engine)
+    await finish(ledger, impatient, 1, SendState.AMBIGUOUS)
+    assert await changes.receipt(a_send_id(1), state, reason=None, at=DECIDED_AT)
+    (untold,) = await ledger.unreported(10)
+    assert untold.state == state
+    delivery = delivery_of(untold)
+    assert delivery is not None
+    assert delivery.status == "accepted"
+    assert letter_of(untold, topic="commands") is None
+    assert (await LedgerReader(engine).counts())["accepted"] == 1
+
+
+async def test_a_receipt_of_what_was_reported_is_only_noted(
+    engine: AsyncEngine, ledger: Ledger, impatient: Ledger
+) -> None:
+    changes = LedgerChanges(engine)
+    await finish(ledger, impatient, 1, SendState.ACCEPTED)
+    assert await changes.receipt(a_send_id(1), "delivered", reason=None, at=None)
+    assert await changes.receipt(a_send_id(1), "bounced", reason="full", at=None)
+    assert not await changes.receipt(a_send_id(1), "delivered", reason=None, at=None)
+    assert await state_of(engine, 1) == "bounced"
+    assert await impatient.unreported(10) == []
+    await finish(ledger, impatient, 2, SendState.FAILED)
+    assert not await changes.receipt(a_send_id(2), "delivered", reason=None, at=None)
+    assert not await changes.receipt(a_send_id(3), "delivered", reason=None, at=None)
+
+
+async def test_a_send_is_found_by_the_name_its_provider_gave_it(
+    engine: AsyncEngine, ledger: Ledger
+) -> None:
+    await ledger.record([new(1)])
+    (claim,) = await ledger.claim("log", "log", 1)
+    await ledger.settle([result(claim, SendState.ACCEPTED, provider_id="SM1")])
+    known = await LedgerChanges(engine).of_provider("SM1", ["log"])
+    assert known is not None
+    assert (known.send_id, known.person) == (a_send_id(1), "person-1")
+    assert await LedgerChanges(engine).of_provider("SM1", ["mail"]) is None

@@ -1,10 +1,12 @@
 """What follows from an outcome."""
 
+from datetime import datetime
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.contracts.command import WhenUnknown
+from services.contracts.command import NotBetween, WhenUnknown
 from services.dispatcher.channels.port import Accepted, Delayed, Outcome, Refused, Unknown
 from services.dispatcher.policy import (
     REASON_CHARS_MAX,
@@ -12,6 +14,7 @@ from services.dispatcher.policy import (
     SendState,
     Settlement,
     expired,
+    hold,
     queue_of,
     settle,
 )
@@ -128,3 +131,56 @@ def test_a_command_expires_at_its_instant_and_never_without_one() -> None:
 def test_each_endpoint_has_a_queue_of_its_own() -> None:
     assert queue_of(a_command(channel="mail")) == "mail"
     assert queue_of(a_command(channel="webhook", endpoint="crm")) == "webhook:crm"
+
+
+@pytest.mark.parametrize(
+    ("when_unknown", "bound"), [("at_most_once", True), ("at_least_once", False)]
+)
+def test_what_is_in_doubt_stays_with_its_provider_unless_twice_is_better_than_never(
+    when_unknown: WhenUnknown, bound: bool
+) -> None:
+    result = settled(Unknown(reason="x"), idempotent=True, when_unknown=when_unknown)
+    assert result.bound is bound
+    assert not settled(Delayed(reason="x")).bound
+
+
+def test_a_refusal_says_whether_the_address_is_to_blame() -> None:
+    assert settled(Refused(reason="550", about_address=True)).about_address
+    assert not settled(Refused(reason="413")).about_address
+
+
+def held(start: str, end: str, zone: str, at: str) -> float:
+    """Minutes that a window holds at an instant."""
+    now = int(datetime.fromisoformat(at).timestamp() * 1_000_000)
+    return hold(NotBetween(start=start, end=end, zone=zone), now) / 60e6
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "zone", "at", "minutes"),
+    [
+        ("22:00", "08:00", "UTC", "2026-03-01T21:59:59+00:00", 0),
+        ("22:00", "08:00", "UTC", "2026-03-01T22:00:00+00:00", 600),
+        ("22:00", "08:00", "UTC", "2026-03-02T07:59:00+00:00", 1),
+        ("22:00", "08:00", "UTC", "2026-03-02T08:00:00+00:00", 0),
+        ("12:00", "14:00", "UTC", "2026-03-01T13:00:00+00:00", 60),
+        ("12:00", "14:00", "UTC", "2026-03-01T14:00:00+00:00", 0),
+        ("22:00", "08:00", "Asia/Shanghai", "2026-03-01T14:00:00+00:00", 600),
+        # The night in which Berlin's clocks go forward has an hour less, the other one more.
+        ("22:00", "08:00", "Europe/Berlin", "2026-03-28T22:00:00+01:00", 540),
+        ("22:00", "08:00", "Europe/Berlin", "2026-10-24T22:00:00+02:00", 660),
+        # 2:30 comes twice: the first one counts.
+        ("01:00", "02:30", "Europe/Berlin", "2026-10-25T02:10:00+02:00", 20),
+        ("01:00", "02:30", "Europe/Berlin", "2026-10-25T02:10:00+01:00", 0),
+        # 2:30 does not come: not before the gap, and within the hour after it.
+        ("01:00", "02:30", "Europe/Berlin", "2026-03-29T01:30:00+01:00", 60),
+        ("09:00", "09:00", "UTC", "2026-03-01T09:00:00+00:00", 0),
+    ],
+)
+def test_quiet_hours_hold_until_the_instant_at_which_they_end(
+    start: str, end: str, zone: str, at: str, minutes: float
+) -> None:
+    assert held(start, end, zone, at) == minutes
+
+
+def test_without_quiet_hours_nothing_is_held() -> None:
+    assert hold(None, DECIDED_AT) == 0

@@ -33,7 +33,7 @@ from services.dispatcher.reporter import Reporter
 from services.dispatcher.rules import Rules
 from services.dispatcher.settings import DispatcherSettings
 from services.dispatcher.settler import Settler
-from services.runtime.clock import make_clock
+from services.runtime.clock import Clock, make_clock
 from services.runtime.database import make_engine
 from services.runtime.health import Health
 from services.runtime.kafka import KAFKA_ERRORS, make_consumer, make_producer, require_topics
@@ -86,18 +86,7 @@ class Dispatcher:
         )
         self._reporter = Reporter(producer, self._ledger, settings, metrics)
         self._settler = Settler(self._ledger, addresses, self._reporter, clock, metrics)
-        rules = Rules(
-            policy=Policy(
-                attempts_max=settings.dispatcher_attempts_max,
-                first_seconds=settings.dispatcher_retry_first_seconds,
-                max_seconds=settings.dispatcher_retry_max_seconds,
-                retry_after_seconds_max=settings.dispatcher_retry_after_max_seconds,
-            ),
-            when_unknown=settings.dispatcher_when_unknown,
-            clock=clock,
-            clock_mode=settings.clock,
-            links=build_links(settings),
-        )
+        rules = make_rules(settings, clock)
         providers = make_providers(settings, channels, metrics)
         rates = PostgresRates(engine)
         self._lanes = {
@@ -183,6 +172,22 @@ class Dispatcher:
                     task.cancel()
         for served in self._channels.values():
             await served.channel.close()
+
+
+def make_rules(settings: DispatcherSettings, clock: Clock) -> Rules:
+    """What the settings say about attempts, time and links."""
+    return Rules(
+        policy=Policy(
+            attempts_max=settings.dispatcher_attempts_max,
+            first_seconds=settings.dispatcher_retry_first_seconds,
+            max_seconds=settings.dispatcher_retry_max_seconds,
+            retry_after_seconds_max=settings.dispatcher_retry_after_max_seconds,
+        ),
+        when_unknown=settings.dispatcher_when_unknown,
+        clock=clock,
+        clock_mode=settings.clock,
+        links=build_links(settings),
+    )
 
 
 def make_providers(

@@ -1,4 +1,4 @@
-"""The other ends of SMS, push and WeCom: servers that take only what the provider documents."""
+"""The other ends of SMS and push: servers that take only what the provider documents."""
 
 import asyncio
 import base64
@@ -22,15 +22,12 @@ from services.dispatcher.channels.outgoing import Outgoing
 from services.dispatcher.channels.port import Channel, Message, Outcome
 from services.dispatcher.channels.push import FcmChannel
 from services.dispatcher.channels.sms import HttpSmsChannel, TwilioChannel
-from services.dispatcher.channels.wecom import WecomBotChannel, WecomCustomerChannel
 from services.dispatcher.links import Links
 from services.dispatcher.provider_settings import (
     AliyunSms,
     FcmPush,
     HttpSms,
     TwilioSms,
-    WecomBot,
-    WecomCustomer,
 )
 from tests.dispatcher.counterparts import TIMEOUT_SECONDS, HttpEnd, Mood, Request
 
@@ -91,7 +88,8 @@ class ProviderEnd(HttpEnd):
         self._accepted.append(found[0] if found else text)
 
 
-def _json(status: str, value: Any) -> tuple[str, bytes]:
+def as_json(status: str, value: Any) -> tuple[str, bytes]:
+    """An answer of JSON."""
     return status, msgspec.json.encode(value)
 
 
@@ -126,13 +124,13 @@ class TwilioEnd(ProviderEnd):
         if self.mood == "silent":
             return None
         if self.mood == "busy":
-            return _json("429 Too Many Requests", {"code": 20429, "status": 429})
+            return as_json("429 Too Many Requests", {"code": 20429, "status": 429})
         if self.mood == "refuse":
-            return _json("400 Bad Request", {"code": 21211, "message": form["To"], "status": 400})
+            return as_json("400 Bad Request", {"code": 21211, "message": form["To"], "status": 400})
         link = LINKS.read("status", form["StatusCallback"].rpartition("/")[2])
         self.check(link is not None and link.url == "main", "StatusCallback")
         self.accept("" if link is None else link.send_id)
-        return _json("201 Created", {"sid": "SM01", "status": "queued", "to": form["To"]})
+        return as_json("201 Created", {"sid": "SM01", "status": "queued", "to": form["To"]})
 
 
 class AliyunEnd(ProviderEnd):
@@ -165,11 +163,13 @@ class AliyunEnd(ProviderEnd):
         if self.mood == "silent":
             return None
         if self.mood == "busy":
-            return _json("400 Bad Request", {"Code": "Throttling.User", "Message": "slow"})
+            return as_json("400 Bad Request", {"Code": "Throttling.User", "Message": "slow"})
         if self.mood == "refuse":
-            return _json("200 OK", {"Code": "isv.MOBILE_NUMBER_ILLEGAL", "Message": form["OutId"]})
+            return as_json(
+                "200 OK", {"Code": "isv.MOBILE_NUMBER_ILLEGAL", "Message": form["OutId"]}
+            )
         self.accept(form["OutId"])
-        return _json("200 OK", {"Code": "OK", "Message": "OK", "BizId": "9^0", "RequestId": "R"})
+        return as_json("200 OK", {"Code": "OK", "Message": "OK", "BizId": "9^0", "RequestId": "R"})
 
     def _expected(self, request: Request) -> str:
         path, _, query = request.target.partition("?")
@@ -215,11 +215,11 @@ class HttpSmsEnd(ProviderEnd):
         if self.mood == "silent":
             return None
         if self.mood == "busy":
-            return _json("200 OK", {"code": 17})
+            return as_json("200 OK", {"code": 17})
         if self.mood == "refuse":
-            return _json("200 OK", {"code": 3, "error": told["to"]})
+            return as_json("200 OK", {"code": 3, "error": told["to"]})
         self.accept(told["sms"]["ref"])
-        return _json("200 OK", {"code": 0, "ids": ["m1"]})
+        return as_json("200 OK", {"code": 0, "ids": ["m1"]})
 
 
 class FcmEnd(ProviderEnd):
@@ -258,7 +258,7 @@ class FcmEnd(ProviderEnd):
             return self._token(request)
         self.check(request.target == "/v1/projects/shop-1/messages:send", "path")
         if request.headers["authorization"] != f"Bearer at-{self.tokens_given}":
-            return _json("401 Unauthorized", {"error": {"status": "UNAUTHENTICATED"}})
+            return as_json("401 Unauthorized", {"error": {"status": "UNAUTHENTICATED"}})
         message = json.loads(request.body)["message"]
         self.check(message["token"] == "device", "token")
         self.check(set(message["notification"]) == {"title", "body"}, "notification")
@@ -268,14 +268,14 @@ class FcmEnd(ProviderEnd):
         if self.mood == "silent":
             return None
         if self.mood == "busy":
-            return _json("503 Service Unavailable", {"error": {"status": "UNAVAILABLE"}})
+            return as_json("503 Service Unavailable", {"error": {"status": "UNAVAILABLE"}})
         if self.mood == "refuse":
             kind = "type.googleapis.com/google.firebase.fcm.v1.FcmError"
             details = [{"@type": kind, "errorCode": "UNREGISTERED"}]
             error = {"code": 404, "status": "NOT_FOUND", "details": details}
-            return _json("404 Not Found", {"error": error})
+            return as_json("404 Not Found", {"error": error})
         self.accept(message["data"]["send_id"])
-        return _json("200 OK", {"name": "projects/shop-1/messages/0:1"})
+        return as_json("200 OK", {"name": "projects/shop-1/messages/0:1"})
 
     def _token(self, request: Request) -> tuple[str, bytes]:
         form = {name: values[0] for name, values in parse_qs(request.body.decode()).items()}
@@ -293,7 +293,7 @@ class FcmEnd(ProviderEnd):
         self.check(said["scope"].endswith("/firebase.messaging"), "scope")
         self.check(0 < said["exp"] - said["iat"] <= 3600, "exp")
         self.tokens_given += 1
-        return _json(
+        return as_json(
             "200 OK",
             {
                 "access_token": f"at-{self.tokens_given}",
@@ -303,87 +303,6 @@ class FcmEnd(ProviderEnd):
         )
 
 
-class WecomBotEnd(ProviderEnd):
-    """POST /cgi-bin/webhook/send?key=…"""
-
-    name = "wecom_bot"
-
-    def make(self, outgoing: Outgoing) -> Channel:
-        """The channel."""
-        provider = WecomBot.model_validate({"kind": "bot", "url": self.url, "key": "k-1"})
-        channel = WecomBotChannel(provider, outgoing=outgoing)
-        return Fitting(
-            channel, lambda m: msgspec.structs.replace(m, body=f"{m.body[:9]} {m.send_id}")
-        )
-
-    def answer(self, request: Request) -> tuple[str, bytes] | None:
-        self.check(request.target == "/cgi-bin/webhook/send?key=k-1", "target")
-        told = json.loads(request.body)
-        self.check(told["msgtype"] == "text" and set(told["text"]) == {"content"}, "text")
-        if self.mood == "silent":
-            return None
-        if self.mood == "busy":
-            return _json("200 OK", {"errcode": 45009, "errmsg": "api freq out of limit"})
-        if self.mood == "refuse":
-            return _json("200 OK", {"errcode": 40058, "errmsg": told["text"]["content"]})
-        self.accept(told["text"]["content"])
-        return _json("200 OK", {"errcode": 0, "errmsg": "ok"})
-
-
-class WecomCustomerEnd(ProviderEnd):
-    """GET /cgi-bin/gettoken, POST /cgi-bin/externalcontact/add_msg_template."""
-
-    name = "wecom_customer"
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.tokens_given = 0
-        self.revoked = False
-
-    def make(self, outgoing: Outgoing) -> Channel:
-        """The channel."""
-        provider = WecomCustomer.model_validate(
-            {"kind": "customer", "url": self.url, "corp_id": "ww1", "secret": SECRET,
-             "sender": "zhang"}
-        )  # fmt: skip
-        channel = WecomCustomerChannel(provider, outgoing=outgoing)
-        return Fitting(
-            channel,
-            lambda m: msgspec.structs.replace(m, to="wm1", body=f"{m.body[:9]} {m.send_id}"),
-        )
-
-    def answer(self, request: Request) -> tuple[str, bytes] | None:
-        target = urlsplit(request.target)
-        query = dict(parse_qsl(target.query))
-        if target.path == "/cgi-bin/gettoken":
-            self.check(query == {"corpid": "ww1", "corpsecret": SECRET}, "gettoken")
-            self.tokens_given += 1
-            token = f"at-{self.tokens_given}"
-            return _json("200 OK", {"errcode": 0, "access_token": token, "expires_in": 7200})
-        self.check(target.path == "/cgi-bin/externalcontact/add_msg_template", "path")
-        if query != {"access_token": f"at-{self.tokens_given}"} or self.revoked:
-            return _json("200 OK", {"errcode": 42001, "errmsg": "access_token expired"})
-        told = json.loads(request.body)
-        self.check(told["chat_type"] == "single" and told["sender"] == "zhang", "sender")
-        self.check(told["external_userid"] == ["wm1"], "external_userid")
-        if self.mood == "silent":
-            return None
-        if self.mood == "busy":
-            return _json("200 OK", {"errcode": 45033, "errmsg": "concurrency"})
-        if self.mood == "refuse":
-            return _json("200 OK", {"errcode": 0, "fail_list": ["wm1"], "msgid": "m"})
-        self.accept(told["text"]["content"])
-        return _json("200 OK", {"errcode": 0, "errmsg": "ok", "fail_list": [], "msgid": "m1"})
-
-
-ENDS: tuple[type[ProviderEnd], ...] = (
-    TwilioEnd,
-    AliyunEnd,
-    HttpSmsEnd,
-    FcmEnd,
-    WecomBotEnd,
-    WecomCustomerEnd,
-)
 P = TypeVar("P", bound=ProviderEnd)
 
 

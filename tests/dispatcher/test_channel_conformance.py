@@ -9,8 +9,9 @@ import structlog
 
 from services.dispatcher.channels.port import Accepted, Delayed, Refused, Unknown
 from tests.dispatcher.counterparts import Counterpart, LogEnd, Mood, http_end, mail_end
-from tests.dispatcher.providers import ENDS, provider_end
+from tests.dispatcher.providers import provider_end
 from tests.dispatcher.support import a_message, a_send_id
+from tests.dispatcher.wecom_ends import ENDS
 
 PERSONAL = "ann.secret@example.com"
 

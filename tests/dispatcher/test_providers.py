@@ -19,7 +19,6 @@ from services.dispatcher.channels.sms import HttpSmsChannel
 from services.dispatcher.provider_settings import FcmPush, HttpSms, TwilioSms
 from tests.dispatcher.counterparts import Request
 from tests.dispatcher.providers import (
-    ENDS,
     NUMBER,
     SECRET,
     AliyunEnd,
@@ -28,11 +27,10 @@ from tests.dispatcher.providers import (
     HttpSmsEnd,
     ProviderEnd,
     TwilioEnd,
-    WecomBotEnd,
-    WecomCustomerEnd,
     provider_end,
 )
 from tests.dispatcher.support import a_message
+from tests.dispatcher.wecom_ends import ENDS, WecomBotEnd, WecomCustomerEnd
 
 
 def test_the_signature_agrees_with_the_example_of_alibaba_cloud() -> None:

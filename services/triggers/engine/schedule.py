@@ -26,6 +26,8 @@ class ScheduleSensor:
         self._cron = parse_cron(entry.cron)
         self._zone = entry.time_zone or making.calendar.zone
         self._spread = 1 if entry.spread is None else parse_duration(entry.spread)
+        # Of all instants from the one to the other the next time is the other.
+        self._since = self._until = NEVER
         self._trigger = trigger.id
         self._send_within = parse_duration(trigger.send_within)
         audience = trigger.audience
@@ -59,7 +61,12 @@ class ScheduleSensor:
         return slot, ()
 
     def _next(self, after: Micros) -> Micros:
-        return self._cron.next_after(after, self._zone)
+        # Remembered, which changes no answer: nearly everybody waits for the same time.
+        if not self._since <= after < self._until:
+            until = self._cron.next_after(after, self._zone)
+            self._since = min(after, self._since) if until == self._until else after
+            self._until = until
+        return self._until
 
     def _slot(self, time: Micros, shift: int) -> Slot | None:
         return None if time == NEVER else [time + shift]

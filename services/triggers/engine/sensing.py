@@ -112,7 +112,7 @@ def _look(state: PersonState, rules: Rules, key: int, now: Micros) -> list[Candi
     rule, sensor = rules.sensors[key]
     slot, entered = sensor.look(state.slots.get(key), state, now)
     _put(state.slots, key, slot)
-    return _coming_in(rule, entered, now)
+    return _coming_in(rule, entered, now) if entered else []
 
 
 def _coming_in(rule: Rule, entered: Sequence[Entered], now: Micros) -> list[Candidate]:

@@ -7,7 +7,7 @@ import msgspec
 
 from services.contracts.event import ALIAS, IDENTIFY, Event
 
-OFTEN: Final = (0.0, 0.0, 0.0, 0.0)
+OFTEN: Final = (0.0, 0.0, 0.04, 0.15)
 AT_ONCE: Final = 0.4
 """How likely one merge is followed by another of the same people, or of who comes next."""
 WAITING_MAX: Final = 3

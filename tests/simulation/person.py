@@ -26,7 +26,9 @@ class History:
 
     `failed` says where it was heard that a send had failed, `waiting` what is still under
     way. Only what has its place where `own` says so is judged: the rest was known by then.
-    Whatever stood at one place `sees` what had happened at an earlier one, or not.
+    Whatever stood at one place `sees` what had happened at an earlier one, or not. `single`:
+    these were never several people, each with entries of their own that are named for the
+    same instant.
     """
 
     events: list[Happened]
@@ -38,6 +40,7 @@ class History:
     one_revision: bool
     own: Callable[[int], bool] = lambda _: True
     sees: Callable[[int, int], bool] = lambda _, __: True
+    single: bool = True
     late: Callable[[int, Event], bool] = lambda _, event: (
         event.occurred_at < event.received_at - LATE
     )
@@ -59,6 +62,8 @@ class Person:
         self._late = history.late
         self._groups: defaultdict[Group, list[tuple[int, Decision]]] = defaultdict(list)
         for offset, decision in self._decided:
+            if "@" in decision.event_id and not history.single:
+                continue
             self._groups[decision.trigger, decision.event_id].append((offset, decision))
 
     def caps(self) -> Iterator[str]:
@@ -151,7 +156,7 @@ class Person:
 
     def _undone(self, group: Group) -> bool:
         """Whether an entry did not stand: it waited, and another turned out to be before it."""
-        outcomes = {one.outcome for _, one in self._groups[group]}
+        outcomes = {one.outcome for _, one in self._groups.get(group, ())}
         return bool(outcomes & {Outcome.DEDUP, Outcome.REENTRY})
 
     def exits(self) -> Iterator[str]:

@@ -136,7 +136,7 @@ class Reference:
         """Whom a person still waits for at the end."""
         if person == META_KEY:
             return []
-        return [str(one) for one in decode_state(self.stored[person]).asking]
+        return [one.person for one in decode_state(self.stored[person]).asking if not one.answered]
 
     def waiting(self, person: str) -> set[tuple[str, str]]:
         """Trigger and event of what is still under way in a person at the end."""

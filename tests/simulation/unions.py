@@ -11,7 +11,7 @@ handed on, and the positions in both what is a repetition.
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from services.contracts.codec import (
@@ -55,9 +55,10 @@ class Taken:
 
 @dataclass(frozen=True)
 class Asking:
-    """Somebody was asked for, or that is over: `over` says which."""
+    """Somebody was asked for in the name of another, or that is over: `over` says which."""
 
     of: str
+    by: str
     over: bool
 
 
@@ -84,7 +85,7 @@ class Unions:
         self._world = world
         self._references = references
         self.lives: defaultdict[str, list[Life]] = defaultdict(list)
-        self._ends: set[tuple[str, int]] = set()
+        self._ends: dict[tuple[str, int], str] = {}
         self._handed_on: set[tuple[str, int]] = set()
         self._read_hops()
         self.merged = {person for person, _ in self._ends}
@@ -114,7 +115,7 @@ class Unions:
         for row in (row for rows in self._world.topics[EVENTS] for row in rows):
             hop = hop_of(row)
             if isinstance(hop, Answer) and hop.state is not None:
-                self._ends.add((hop.source, hop.position >> 16))
+                self._ends[hop.source, hop.position >> 16] = hop.person
             elif isinstance(hop, Forward):
                 self._handed_on.add((hop.source, hop.position))
 
@@ -152,10 +153,10 @@ class Unions:
     def _asks(self, reference: Reference) -> None:
         for offset, _, row in reference.hops:
             hop = hop_of(row)
-            if isinstance(hop, Ask):
+            if isinstance(hop, Ask) and hop.source is None:
                 for life in self.lives[made_by(hop)]:
                     if life.began <= offset and (life.ended is None or offset <= life.ended):
-                        life.happened.append((offset, 1, Asking(hop.person, over=False)))
+                        life.happened.append((offset, 1, Asking(hop.person, hop.by, over=False)))
 
     def _life(self, person: str, offset: int) -> Life | None:
         """The life that a person has at this place; None for who is another by then."""
@@ -180,7 +181,7 @@ class Unions:
             life = Life(person=person, began=row.offset)  # the one who stands for a whole ring
             self.lives[person].append(life)
         if isinstance(inner, Answer):
-            life.happened.append((row.offset, 0, Asking(inner.source, over=True)))
+            life.happened.append((row.offset, 0, Asking(inner.source, inner.person, over=True)))
             if inner.state is not None:
                 taken = Taken(inner.source, inner.position >> 16)
                 life.happened.append((row.offset, 0, taken))
@@ -227,6 +228,10 @@ class Unions:
         """A record of a partition's log."""
         return self._world.topics[EVENTS][reference.partition][offset]
 
+    def handed_to(self, life: Life) -> str | None:
+        """Who was answered at the end of a life."""
+        return None if life.ended is None else self._ends[life.person, life.ended]
+
     def life_that_ended(self, taken: Taken) -> Life | None:
         """The life that somebody was given."""
         return self._by_end.get((taken.source, taken.ended))
@@ -262,11 +267,15 @@ class _Line:
             one_revision=False,
             own=lambda place: self._where[place][0] == (),
             sees=self._sees,
+            single=False,
             late=self._late,
         )
 
-    def _lay(self, life: Life, chain: tuple[int, ...]) -> tuple[set[str], set[str]]:
-        """Put a life down; gives whom it was still asking for at its end, and whom it knew."""
+    def _lay(self, life: Life, chain: tuple[int, ...]) -> Counter[Asking]:
+        """Put a life down; gives whom it was still asking for at its end.
+
+        Below nought: an answer came to who does not know yet that they were asked for.
+        """
         reference = self._references[self._unions.home(life.person)]
         end = float("inf") if life.ended is None else life.ended
         things: dict[int, list[Any]] = defaultdict(list)
@@ -278,40 +287,48 @@ class _Line:
         for offset, command in reference.commands:
             if command.person == life.person and life.began <= offset <= end:
                 things[offset].append(command)
-        asking: set[str] = set()
-        known = {life.person}
+        asking: Counter[Asking] = Counter()
         for offset in sorted(things):
             here = [thing[1] for thing in things[offset] if isinstance(thing, tuple)]
-            asked: set[str] = set()
-            for one in here:
-                if isinstance(one, Asking):
-                    (asking.discard if one.over else asked.add)(one.of)
-                    known |= {one.of} if one.over else set()
-                elif isinstance(one, Taken):
-                    theirs, knew = self._splice(one, chain)
-                    # Nobody is asked again of whom all that comes is forwarded here.
-                    asking |= theirs - known
-                    known |= knew
+            asked = self._asked(here, asking, life, chain)
             place = len(self._where)
             self._where.append((chain, reference, offset))
             for thing in things[offset]:
                 self._put(place, thing)
-                if isinstance(thing, SendCommand) and asking and not chain:
-                    self._held(thing, place, asking)
+                if isinstance(thing, SendCommand) and not chain:
+                    self._held(thing, place, sorted(ask.of for ask in +asking))
             # Only now: in a pack there can be sends before the asking.
-            asking |= asked
-        return asking, known
+            for ask in asked:
+                asking[ask] = min(asking[ask] + 1, 1)
+        # Of two who ask each other the one that hands over does not wait for the other.
+        to = self._unions.handed_to(life)
+        return Counter({ask: n for ask, n in asking.items() if ask.of != to or n < 0})
 
-    def _splice(self, taken: Taken, chain: tuple[int, ...]) -> tuple[set[str], set[str]]:
+    def _asked(
+        self, here: list[Any], asking: Counter[Asking], life: Life, chain: tuple[int, ...]
+    ) -> list[Asking]:
+        """Take in what came from others; gives whom this record has them ask for."""
+        asked: list[Asking] = []
+        for one in here:
+            if isinstance(one, Asking) and one.over:
+                asking[replace(one, over=False)] -= 1
+            elif isinstance(one, Asking):
+                asked.append(one)
+            elif isinstance(one, Taken):
+                theirs = self._splice(one, chain)
+                asking.update({ask: n for ask, n in theirs.items() if ask.of != life.person})
+        return asked
+
+    def _splice(self, taken: Taken, chain: tuple[int, ...]) -> Counter[Asking]:
         life = self._unions.life_that_ended(taken)
         if life is None:
             self.problems.append(f"{taken} never ended")
-            return set(), set()
+            return Counter()
         self._splices += 1
         return self._lay(life, (*chain, self._splices))
 
-    def _held(self, command: SendCommand, place: int, asking: set[str]) -> None:
-        if command.kind != "send":
+    def _held(self, command: SendCommand, place: int, asking: list[str]) -> None:
+        if command.kind != "send" or not asking:
             return  # offers and tasks are under no cap
         send = OneSend(
             at=command.decided_at,
@@ -321,7 +338,7 @@ class _Line:
             category=command.category,
         )
         if any(counts(policy, send) for policy in self._bundle_at(place).policies):
-            self.problems.append(f"{command.trigger} sent while {sorted(asking)} were asked for")
+            self.problems.append(f"{command.trigger} sent while {asking} were asked for")
 
     def _put(self, place: int, thing: Any) -> None:
         if isinstance(thing, Decision):

@@ -2,11 +2,12 @@
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from services.contracts.decision import Decision
 from services.contracts.definitions import Bundle
+from services.contracts.event import FUTURE_TOLERANCE
 from services.contracts.time import DAY, HOUR, Micros
 from services.triggers.engine.limits import NEVER
 from tests.engine.build import PERSON, Log, at
@@ -34,8 +35,8 @@ class Act:
 
     With an `edge` it comes so far from an instant at which something is due, or the last entry's
     windows end. Its own time is `ago`, or with an `own_edge` so far from where somebody began to
-    wait for something. Without `ticks` nothing happened before it, though something may have
-    been due.
+    wait for something, or ends it. Without `ticks` nothing happened before it, though something
+    may have been due. What is `meant` for somebody is what they wait for, or leave by.
     """
 
     kind: str
@@ -115,14 +116,27 @@ class Both:
         """Something new happened."""
         self.played += 1
         id_, own = f"e{self.played}", now - act.ago
-        began = [one.since for one in self.slow.waiting if one.since]
-        if act.own_edge is not None and began:
-            own = began[act.which % len(began)] + act.own_edge
+        ends = [end for one in self.slow.waiting if one.since for end in (one.since, one.due_at)]
+        if act.own_edge is not None and ends:
+            own = ends[act.which % len(ends)] + act.own_edge
+        if own > now + FUTURE_TOLERANCE:
+            own = now
         self.log.event(act.name, act.properties, now=now, occurred_at=own, id_=id_)
         late = own < now - DAY
         self.compare(
             self.slow.event(act.name, id_, act.properties, now, occurred_at=own, late=late)
         )
+
+    def meant(self, act: Act) -> Act:
+        """The same with the name and key that somebody under way listens to, if anybody is."""
+        for one in self.slow.waiting[act.which % (len(self.slow.waiting) or 1) :]:
+            trigger, step = self.slow.definition(one), None if one.stop is None else one.stop.step
+            wanted = [] if step is None or step.wait_for is None else [step.wait_for.events[0]]
+            wanted += [] if trigger is None or trigger.exit is None else [trigger.exit.events[0]]
+            if wanted:
+                key = {"k": one.properties["k"]} if "k" in one.properties else {}
+                return replace(act, name=wanted[0], properties={**act.properties, **key})
+        return act
 
     def verdict(self, act: Act, now: Micros) -> None:
         """A delivery comes back; the first one on a send stands."""
@@ -159,8 +173,8 @@ class Both:
             now = max(self.log.now, anchors[act.which % len(anchors)] + act.edge)
         while act.ticks and (due := self.log.state.wake_at) is not None and due <= now:
             self.wake(due)
-        if act.kind == "event":
-            self.event(act, now)
+        if act.kind in ("event", "meant"):
+            self.event(act if act.kind == "event" else self.meant(act), now)
         elif act.kind == "duplicate" and self.played:
             self.log.event(act.name, now=now, id_=f"e{self.played}")
             self.compare(self.slow.moment(now, []))

@@ -163,7 +163,7 @@ _FIELDS = st.fixed_dictionaries(
 _statuses = st.sampled_from(STATUSES)
 _categories = st.sampled_from(["marketing"] * 4 + ["transactional"])
 _yes_or_no = st.booleans()
-_seldom = st.integers(0, 9).map(lambda number: number == 0)
+_seldom = st.integers(0, 6).map(lambda number: number == 0)
 
 
 def _trigger(draw: st.DrawFn, number: int, category: str, version: int) -> Trigger:
@@ -192,7 +192,7 @@ def _versions(draw: st.DrawFn, number: int, revisions: int) -> list[Trigger]:
     return found
 
 
-_revisions = st.sampled_from([1, 2, 3])
+_revisions = st.sampled_from([1, 2, 2, 3])
 _triggers = st.integers(1, 3)
 _limits = st.lists(
     st.builds(
@@ -246,7 +246,9 @@ acts = st.lists(
     st.builds(
         Act,
         kind=st.sampled_from(
-            ["event"] * 8 + ["duplicate", "accepted", "failed", "traits", "publish", "tick", "tick"]
+            ["event"] * 6
+            + ["meant"] * 3
+            + ["duplicate", "accepted", "failed", "traits", "publish", "publish", "tick", "tick"]
         ),
         after=st.one_of(
             st.sampled_from([0, 0, 0, 0, 1, HOUR, HOUR - 1, 5 * HOUR, DAY]),
@@ -265,7 +267,7 @@ acts = st.lists(
                 {"amount": 60},
             ]
         ),
-        ago=st.sampled_from([0] * 8 + [-MINUTE, 30 * MINUTE, 3 * HOUR, 2 * DAY]),
+        ago=st.sampled_from([0] * 7 + [-MINUTE, 30 * MINUTE, 3 * HOUR, 2 * DAY, 2 * DAY]),
         own_edge=st.sampled_from([None] * 4 + [-1, 0, 1]),
         which=st.integers(0, 20),
         ticks=st.sampled_from([True, True, False]),

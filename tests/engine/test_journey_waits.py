@@ -131,6 +131,14 @@ def test_a_clock_time_that_it_is_just_now_ends_the_wait_at_once() -> None:
     assert told(decisions) == [(0, "entered"), (0, "stepped"), (1, "sent"), (1, "ended")]
 
 
+def test_a_day_and_until_the_same_time_is_a_day_though_each_tick_comes_a_little_late() -> None:
+    daily = {"wait": {"for": "24h", "until": "12:00"}}
+    log = underway(journey(until("12:00"), SEND, daily, SEND))
+    log.event("cart", now=NOON - HOUR)
+    log.wake(NOON + SECOND)
+    assert told(log.wake(NOON + DAY + SECOND)) == [(2, "stepped"), (3, "sent"), (3, "ended")]
+
+
 # Waiting for an event.
 
 BUYS = journey(wait_for(mark("came"), SEND, timeout=(mark("missed"),), within="1h"), mark("on"))

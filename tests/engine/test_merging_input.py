@@ -20,6 +20,7 @@ from services.triggers.engine import (
     encode_state,
     new_state,
 )
+from services.triggers.engine.limits import MERGED_MAX
 from tests.engine.build import NOON, bundle, tag
 from tests.engine.people import ANN, BOB, CAT, merged, people_of
 
@@ -54,6 +55,28 @@ def test_what_forwarding_cannot_bring_to_an_end_is_a_dead_letter() -> None:
     with pytest.raises(Malformed, match="too_many_hops"):
         apply_forward(state, forward, people.rules, NOON + 1, Outputs())
     assert encode_state(state) == before
+
+
+def test_a_record_that_went_round_another_ring_before_begins_its_path_anew() -> None:
+    people = merged()
+    state = people.state(BOB)
+    state.merged_into, state.applied = CAT, 9 << 16
+    out = Outputs()
+    for number, path in enumerate([(BOB, "dan"), (BOB, CAT), ("dan",), ("dan", BOB)]):
+        forward = msgspec.structs.replace(forward_of("event"), source="dan", path=path)
+        forward = msgspec.structs.replace(forward, position=number)
+        apply_forward(state, forward, people.rules, NOON + 1, out)
+    paths = [hop.path for hop in out.hops if isinstance(hop, Forward)]
+    assert paths == [(BOB,), (BOB, CAT), ("dan", BOB), ("dan", BOB)]
+
+
+def test_the_place_longest_untouched_is_forgotten_first() -> None:
+    rules, state = compile_rules(bundle()), new_state(BOB)
+    names = [f"anon-{number}" for number in range(MERGED_MAX + 1)]
+    for position, name in enumerate([*names[:-1], names[0], names[-1]]):
+        no = Answer(person=BOB, source=name, at=NOON, position=position)
+        apply_answer(state, no, rules, NOON, Outputs())
+    assert list(state.merged) == [*names[2:-1], names[0], names[-1]]
 
 
 def forward_of(kind: Any, body: bytes = b"?") -> Forward:

@@ -123,6 +123,17 @@ def test_what_one_was_sent_is_not_sent_again_to_the_other(
 
 
 @pytest.mark.parametrize(("by", "other"), WAYS)
+@pytest.mark.parametrize("reentry", [{"mode": "once"}, {"mode": "cooldown", "cooldown": "7d"}])
+def test_whoever_entered_under_either_name_has_entered(
+    by: str, other: str, reentry: dict[str, str]
+) -> None:
+    people = people_of(trigger(reentry=reentry))
+    people.event(ANN)
+    take_in(people, by, other)
+    assert [one.outcome for one in people.event(by)] == [Outcome.REENTRY]
+
+
+@pytest.mark.parametrize(("by", "other"), WAYS)
 @pytest.mark.parametrize("first", [ANN, BOB])
 @pytest.mark.parametrize(
     ("fields", "outcome"),

@@ -12,6 +12,7 @@ from services.contracts.definitions import Bundle, DefinitionRecord
 from services.contracts.event import Event
 from services.runtime.batch.states import PartitionStates
 from services.triggers.engine import PersonState, decode_state
+from services.triggers.engine.person import tag_values
 from services.triggers.worker.definitions import DefinitionHistory
 from services.triggers.worker.engine_port import Engine, state_decoder
 from services.triggers.worker.fold import PartitionFold
@@ -137,6 +138,13 @@ class Reference:
         if person == META_KEY:
             return []
         return [one.person for one in decode_state(self.stored[person]).asking if not one.answered]
+
+    def tags(self, person: str) -> dict[str, Any]:
+        """The values of a person's tags at the end."""
+        state = decode_state(self.stored[person])
+        rules = self._definitions.rules(state.revision)
+        assert isinstance(rules, InForce)
+        return tag_values(state, rules.rules, state.now)
 
     def waiting(self, person: str) -> set[tuple[str, str]]:
         """Trigger and event of what is still under way in a person at the end."""

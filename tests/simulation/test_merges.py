@@ -45,6 +45,10 @@ def _without_runs(handed: PersonState) -> None:
         handed.sending.runs.clear()
 
 
+def _without_tags(handed: PersonState) -> None:
+    handed.tags.clear()
+
+
 def _unheld() -> Engine:
     """An engine that does not wait for anybody."""
     engine = triggers_engine("default")
@@ -62,9 +66,10 @@ def _unheld() -> Engine:
     [
         (_handing_over(_without_sends), "merged: cap "),
         (_handing_over(_without_runs), "neither ended nor waits"),
+        (_handing_over(_without_tags), "the events say"),
         (_unheld(), "were asked for"),
     ],
-    ids=["without-sends", "without-runs", "unheld"],
+    ids=["without-sends", "without-runs", "without-tags", "unheld"],
 )
 def test_the_auditor_notices_an_engine_that_forgets_who_they_were(
     engine: Engine, noticed: str

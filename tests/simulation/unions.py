@@ -24,7 +24,7 @@ from services.contracts.codec import (
 from services.contracts.command import SendCommand
 from services.contracts.control import Answer, Ask, Forward
 from services.contracts.decision import Decision
-from services.contracts.definitions import Bundle
+from services.contracts.definitions import Bundle, Tag
 from services.contracts.delivery import Delivery
 from services.contracts.event import Event
 from services.contracts.topics import KIND_ANSWER, KIND_ASK, KIND_DELIVERY, KIND_FORWARD
@@ -211,9 +211,21 @@ class Unions:
                 one = Person(line.history)
                 told = [*line.problems, *one.caps(), *one.dedup(), *one.exits()]
                 if life.ended is None:
-                    told += one.twice_or_lost()
+                    told += [*one.twice_or_lost(), *self._sums(person, line)]
                 yield from (f"{person}, merged: {problem}" for problem in told)
             yield from self._of_nobody(person)
+
+    def _sums(self, person: str, line: "_Line") -> Iterator[str]:
+        """Each event counts once in the sums over a whole life."""
+        tags = self._references[self.home(person)].tags(person)
+        for tag in line.lasting_sums():
+            spent = sum(
+                event.properties[tag.value or ""]
+                for place, _, event in line.history.events
+                if event.name in tag.events and tag in line.history.bundle_at(place).tags
+            )
+            if round(spent, 6) != tags.get(tag.id):
+                yield f"{tag.id} is {tags.get(tag.id)}, the events say {spent}"
 
     def _of_nobody(self, person: str) -> Iterator[str]:
         decided = self._references[self.home(person)].decisions.get(person, [])
@@ -352,6 +364,13 @@ class _Line:
         elif isinstance(thing[1], Delivery):
             told = (thing[1].status, place)
             self._verdicts.setdefault(thing[1].send_id, told)
+
+    def lasting_sums(self) -> list[Tag]:
+        """Tags that add up since the definitions first said so, and for good."""
+        if not self._where:
+            return []
+        tags = self._bundle_at(len(self._where) - 1).tags
+        return [tag for tag in tags if tag.aggregate == "sum" and tag.window is None]
 
     def _bundle_at(self, place: int) -> Bundle:
         _, reference, offset = self._where[place]

@@ -33,6 +33,7 @@ from services.dispatcher.reporter import Reporter
 from services.dispatcher.rules import Rules
 from services.dispatcher.settings import DispatcherSettings
 from services.dispatcher.settler import Settler
+from services.dispatcher.withdrawals import Withdrawals
 from services.runtime.clock import Clock, make_clock
 from services.runtime.database import make_engine
 from services.runtime.health import Health
@@ -250,7 +251,10 @@ async def main(settings: DispatcherSettings, stop: asyncio.Event) -> None:
             clients = await _unless(stop, _connect(settings, reader, metrics, stack))
             if clients is None:
                 return
-            front.receipts.attach(KafkaEvents(clients[0], settings), LedgerChanges(engine))
+            changes = LedgerChanges(engine)
+            front.receipts.attach(
+                KafkaEvents(clients[0], settings), changes, Withdrawals(engine, changes)
+            )
             group.create_task(front.streams.run(engine, stop))
             dispatcher = Dispatcher(
                 settings,

@@ -33,6 +33,8 @@ KINDS: Final[dict[Kind, str]] = {
     "complained": "Marked as Spam",
     "unsubscribed": "Unsubscribed",
 }
+REFUSALS: Final = frozenset({"unsubscribed", "complained"})
+"""By these the person takes consent back."""
 _LABELS: Final = {
     "mail": "Email",
     "sms": "SMS",
@@ -62,6 +64,13 @@ class States(Protocol):
         self, send_id: str, state: Literal["delivered", "bounced"], *, reason: str, at: Micros
     ) -> bool:
         """Note what became of it; raises `Transient` while that cannot be kept."""
+
+
+class Waiting(Protocol):
+    """Where sends wait."""
+
+    async def withdraw(self, person: str, channel: str | None, *, at: Micros) -> int:
+        """Take back a person's marketing on a channel, None for all; raises `Transient`."""
 
 
 class EventLog(Protocol):
@@ -102,11 +111,15 @@ class Receipts:
         self._counter = metrics.counter(RECEIPTS)
         self._log: EventLog | None = None
         self._states: States | None = None
+        self._waiting: Waiting | None = None
 
-    def attach(self, log: EventLog, states: States | None = None) -> None:
-        """There is a log to write to, and somebody who keeps the states of sends."""
+    def attach(
+        self, log: EventLog, states: States | None = None, waiting: Waiting | None = None
+    ) -> None:
+        """There is a log to write to, and a ledger that keeps states and what waits."""
         self._log = log
         self._states = states
+        self._waiting = waiting
 
     async def take(self, receipt: Receipt) -> None:
         """Return once the receipt stands in the person's log.
@@ -123,6 +136,9 @@ class Receipts:
             await self._states.receipt(send_id, kind, reason=reason, at=now)
         events = events_of(receipt, now)
         await self._log.append(receipt.sent.person, events)
+        if self._waiting is not None and kind in REFUSALS:
+            channel = None if receipt.everything else receipt.sent.channel
+            await self._waiting.withdraw(receipt.sent.person, channel, at=now)
         self._counter.labels(kind=receipt.kind, channel=receipt.sent.channel).inc()
 
 
@@ -153,7 +169,7 @@ def events_of(receipt: Receipt, now: Micros) -> list[Event]:
     events = [
         _event(sent, TRACK, name_of(kind, sent.channel), f"{sent.send_id}:{mark}", now, properties)
     ]
-    if kind in ("unsubscribed", "complained"):
+    if kind in REFUSALS:
         refused = "marketing" if receipt.everything else sent.channel
         answer = _event(
             sent, IDENTIFY, RESERVED_NAMES[IDENTIFY], f"{sent.send_id}:{mark}:{refused}", now, {}

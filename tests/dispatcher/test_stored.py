@@ -29,6 +29,7 @@ from services.dispatcher.links import Link
 from services.dispatcher.receipts import KafkaEvents, Receipt
 from services.dispatcher.settings import DispatcherSettings
 from services.dispatcher.tasks import TaskStore
+from services.dispatcher.withdrawals import Withdrawals
 from services.runtime.database import make_engine
 from services.runtime.health import Health
 from services.runtime.kafka import partition_of
@@ -281,7 +282,8 @@ async def test_a_receipt_reaches_the_persons_log_and_the_ledger(stage: Stage) ->
         await stage.settled(1)
         async with front_of(stage.settings) as (front, http):
             events = KafkaEvents(stage._producer, stage.settings)
-            front.receipts.attach(events, LedgerChanges(stage.engine))
+            changes = LedgerChanges(stage.engine)
+            front.receipts.attach(events, changes, Withdrawals(stage.engine, changes))
             sent = Link(
                 send_id=a_send_id(1),
                 person="ann",
@@ -303,6 +305,43 @@ async def test_a_receipt_reaches_the_persons_log_and_the_ledger(stage: Stage) ->
     assert [event.name for event in found] == ["Unsubscribed", "$identify", "Email Bounced"]
     entries = await stage.reader.of_person("ann")
     assert [entry.state for entry in entries] == ["bounced"]
+
+
+async def test_who_unsubscribes_gets_nothing_that_still_waits(stage: Stage) -> None:
+    gate = asyncio.Event()
+
+    async def held(_: Message, __: int) -> Accepted:
+        await gate.wait()
+        return Accepted()
+
+    marketing = {"channel": "mail", "person": "ann"}
+    mail, sms = ScriptedChannel(held), ScriptedChannel(held)
+    async with stage.dispatching({"mail": mail, "sms": sms}, concurrency=1) as dispatcher:
+
+        async def begun() -> bool:
+            return bool(mail.sent)
+
+        async def recorded() -> bool:
+            counts = await dispatcher.reader.counts()
+            return counts["pending"] + counts["sending"] == 4
+
+        await stage.produce([a_command(0, channel="mail", person="bob")])
+        await until(begun, "somebody who takes the only place")
+        await stage.produce(
+            [
+                a_command(1, **marketing),
+                a_command(2, **marketing, category="transactional"),
+                a_command(3, channel="sms", person="ann"),
+            ]
+        )
+        await until(recorded, "four open sends")
+        waiting = Withdrawals(stage.engine, LedgerChanges(stage.engine))
+        assert await waiting.withdraw("ann", "mail", at=FAR) == 1
+        assert await waiting.withdraw("ann", "mail", at=FAR) == 0
+        gate.set()
+        await stage.settled(4)
+    assert {message.send_id for message in mail.sent} == {a_send_id(0), a_send_id(2)}
+    assert [message.send_id for message in sms.sent] == [a_send_id(3)]
 
 
 async def test_with_a_database_inbox_and_tasks_are_served(

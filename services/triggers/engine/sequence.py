@@ -40,6 +40,7 @@ class SequenceSensor:
         assert entry is not None
         self._parts = [compile_match(part, making.read_tag) for part in entry.parts]
         self.hears = frozenset().union(*(part.events for part in self._parts))
+        self._last = 1 << len(self._parts) - 1
         self._by_name = {
             name: [(1 << n, part) for n, part in enumerate(self._parts) if name in part.events]
             for name in self.hears
@@ -70,7 +71,9 @@ class SequenceSensor:
         self._forget(events, state.now)
         place = bisect_right(events, at, key=_at)
         events.insert(place, [at, key, parts, mark_of(event.properties, self._exit_key)])
-        end = self._end(events, key)
+        # Until now none was complete: the newest completes one only as its last part.
+        newest = place == len(events) - 1
+        end = None if newest and not parts & self._last else self._end(events, key)
         if end is None:
             return self._bounded(slot, state), ()
         self._use_up(slot, key, end, state)

@@ -260,3 +260,11 @@ def test_a_tag_that_aggregates_something_else_starts_anew() -> None:
     log.publish(bundle(tag("spend", "sum", value="tax"), revision=2))
     log.event("order", {"amount": 5, "tax": 1})
     assert log.tag("spend") == 1
+
+
+@pytest.mark.parametrize("choice", [None, "at_most_once", "at_least_once"])
+def test_a_command_says_what_its_trigger_wants_after_silence(choice: str | None) -> None:
+    send = {"channel": "log"} if choice is None else {"channel": "log", "when_unknown": choice}
+    log = log_of(trigger(steps=[{"send": send}]))
+    log.event("order")
+    assert [command.when_unknown for command in log.out.commands] == [choice]

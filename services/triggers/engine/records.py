@@ -117,6 +117,7 @@ def ask(
             decided_at=moment.now,
             origin_received_at=one.origin_received_at,
             expires_at=moment.now + one.rule.send_within,
+            when_unknown=step.send.when_unknown if isinstance(step, SendStep) else None,
         )
     )
 

@@ -37,7 +37,7 @@ DIE_SECONDS_MAX: Final = 3.0
 """A process that failed may take this long to tell so."""
 CHATTY: Final = ("faust", "mode", "services.runtime.batch")
 """Faust tells each step of each part, and its classes of ours log under their own module."""
-GC_THRESHOLD: Final = (100_000, 20, 50)
+GC_THRESHOLD: Final = (500_000, 20, 50)
 """Young objects before a collection. States hold no cycles; scanning them is what costs."""
 
 

@@ -94,3 +94,20 @@ def test_an_answer_that_does_not_come_is_asked_for_again() -> None:
     people.settle()
     assert people.outcomes(BOB)[-1] is Outcome.SENT
     assert people.asked(BOB) == []
+
+
+def test_a_no_to_ones_own_ask_releases_nothing_that_waits_for_anothers() -> None:
+    people = people_of(trigger(), policy())
+    people.event(ANN)
+    people.alias(BOB, ANN)
+    people.alias(CAT, ANN)
+    people.deliver(CAT, ANN)  # Ann goes to Cat, with what she was sent
+    people.alias(BOB, CAT)
+    people.deliver(BOB, CAT)  # Cat goes to Bob before she has it
+    people.deliver(CAT, BOB)
+    people.deliver(BOB, ANN)
+    people.event(BOB)
+    people.deliver(ANN, BOB)  # no: she is another's
+    assert people.outcomes(BOB) == [Outcome.MERGE]
+    people.settle()
+    assert people.outcomes(BOB) == [Outcome.MERGE, Outcome.CAP]

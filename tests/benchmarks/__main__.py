@@ -15,6 +15,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from tests.benchmarks import (
+    bench_dispatcher,
     bench_ingest,
     bench_kinds,
     bench_state_size,
@@ -45,6 +46,7 @@ def machine() -> str:
 def page(
     rates: dict[str, list[Rate]],
     ingest: bench_ingest.Result,
+    sends: bench_dispatcher.Result,
     live: dict[str, latency.Latency],
     kinds: dict[str, bench_kinds.Cost],
     size: bench_state_size.Size,
@@ -93,6 +95,19 @@ the process has one core, client and broker share the other.
 | wall clock | {ingest.events / ingest.wall_seconds:,.0f} |
 | by its own CPU time | {ingest.events / ingest.cpu_seconds:,.0f} |
 
+## Dispatcher
+
+Webhooks a second while a pile of commands is worked off, the ledger on, against a local sink that accepts everything: two processes, and
+broker (embedded), PostgreSQL and sink on the same cores. Beside it a dispatcher that awaits each command's four steps one after the other. Then, at
+{sends.asked_a_second:,.0f} commands a second, how long after its production a command arrives; the embedded broker slows this as its log grows
+(`deploy/kafka-local/kafka.py exec .venv/bin/python -m tests.benchmarks.bench_dispatcher` measures on Apache Kafka).
+
+| | webhooks/s | us of CPU each | arrives p50 | p99 |
+|---|---:|---:|---:|---:|
+| dispatcher | {sends.a_second:,.0f} | {sends.cpu_microseconds:.0f} | {sends.p50_ms:.1f} ms | {sends.p99_ms:.1f} ms |
+| one await a command | {sends.plain_a_second:,.0f} | | | |
+| ratio | {sends.a_second / sends.plain_a_second:.1f} | | | |
+
 ## From HTTP request to send command
 
 Live pace, wall clock: from the request leaving the client until the command can be read from Kafka, ingest, worker, broker and
@@ -132,11 +147,13 @@ def main() -> None:
         live["embedded"] = latency.run(Path(folder))
     print("ingest", flush=True)
     ingest = asyncio.run(bench_ingest.run())
+    print("dispatcher", flush=True)
+    sends = bench_dispatcher.run()
     print("worker and rivals", flush=True)
     rates = pipeline.run(arguments.repeats, arguments.scale)
     print("kinds of triggers and size of a state", flush=True)
     kinds, size = bench_kinds.run(), bench_state_size.run()
-    text = page(rates, ingest, live, kinds, size, arguments.scale)
+    text = page(rates, ingest, sends, live, kinds, size, arguments.scale)
     print(text)
     if arguments.write:
         PAGE.write_text(text)

@@ -343,6 +343,17 @@ def test_what_is_known_of_the_person_stands_and_the_others_fills_gaps() -> None:
     assert people.state(BOB).traits["city"] == "Rome"
 
 
+@pytest.mark.parametrize(("by", "other"), WAYS)
+def test_a_no_under_either_name_stands(by: str, other: str) -> None:
+    people = people_of(trigger())
+    people.identify(ANN, consent={"log": False, "mail": True})
+    people.identify(BOB, consent={"log": True, "mail": True, "sms": True})
+    take_in(people, by, other)
+    consent = people.state(by).traits["consent"]
+    assert consent == {"log": False, "mail": True, "sms": True}
+    assert [one.outcome for one in people.event(by)] == [Outcome.CONSENT]
+
+
 def test_the_profile_after_a_merge_tells_of_both() -> None:
     people = people_of(tag("orders"))
     people.event(ANN)

@@ -66,8 +66,15 @@ def put_trait(state: PersonState, name: str, value: Any, out: Outputs) -> bool:
 
 
 def fill_traits(state: PersonState, given: Mapping[str, Any], out: Outputs) -> None:
-    """Take over those traits of which nothing is known yet."""
+    """Take over those traits of which nothing is known yet; of consent, each answer by itself.
+
+    Who said no under either name has said no.
+    """
+    mine, theirs = state.traits.get(CONSENT_TRAIT), given.get(CONSENT_TRAIT)
     _put_traits(state, given, out, over=False)
+    if isinstance(mine, dict) and isinstance(theirs, dict):
+        noes = {name: answer for name, answer in theirs.items() if answer is False}
+        _put_traits(state, {CONSENT_TRAIT: {**theirs, **mine, **noes}}, out, over=True)
 
 
 def _put_traits(state: PersonState, given: Mapping[str, Any], out: Outputs, *, over: bool) -> None:

@@ -27,6 +27,7 @@ CHANGELOG: Final = Topic(name="triggers-state-changelog", keyed_by="person", com
 """Faust's name for the worker's states: group, table, `changelog`."""
 READ_SECONDS_MAX: Final = 300.0
 EVENTS_KEPT: Final = 20
+MERGES_FOLLOWED_MAX: Final = 8
 RECORDS_BACK: Final = 20_000
 RECORDS_BACK_MAX: Final = 10_000_000
 
@@ -42,7 +43,8 @@ async def explain_from_topics(
 ) -> Explanation:
     """Read what stands on the person's partition, and explain it under the newest definitions.
 
-    Of `events` only the last `records_back` records are read.
+    Of somebody merged into another that one is explained, with what was decided and happened
+    under the old id too. Of `events` only the last `records_back` records are read.
 
     Raises:
         Transient: the broker fails or lacks a topic.
@@ -50,25 +52,33 @@ async def explain_from_topics(
     """
     partitions = await partitions_of(settings, EVENTS)
     settings = settings.model_copy(update={"partitions": partitions})
-    partition = partition_of(person.encode(), partitions)
     rules = compiled(await read_topic_bundle(settings), settings.workspace)
-    state = await _state(settings, person, partition)
-    if state is None:
-        raise CuestreamError(f"nothing is known of this person (partition {partition})")
-    decisions = await _decisions(settings, person, partition)
-    events = await _events(settings, person, partition, records_back)
+    decisions: list[Decision] = []
+    events: list[Event] = []
+    for followed in range(1 + MERGES_FOLLOWED_MAX):
+        partition = partition_of(person.encode(), partitions)
+        state = await _state(settings, person, partition)
+        decisions += await _decisions(settings, person, partition)
+        events += await _events(settings, person, partition, records_back)
+        if state.merged_into is None or followed == MERGES_FOLLOWED_MAX:
+            break
+        person = state.merged_into
+    decisions.sort(key=lambda one: one.now)
+    events.sort(key=lambda one: one.received_at)
     return explain(state, trigger, rules, decisions, now, events, step=step)
 
 
-async def _state(settings: KafkaSettings, person: str, partition: int) -> PersonState | None:
+async def _state(settings: KafkaSettings, person: str, partition: int) -> PersonState:
     key, newest = person.encode(), None
     async for record in read_topic(
         settings, CHANGELOG, timeout_seconds=READ_SECONDS_MAX, partition=partition
     ):
         if record.key == key:
             newest = record.value
+    if newest is None:
+        raise CuestreamError(f"nothing is known of this person (partition {partition})")
     try:
-        return None if newest is None else decode_state(newest)
+        return decode_state(newest)
     except Malformed as error:
         raise CuestreamError(f"the person's state: {error.message}") from error
 

@@ -130,6 +130,20 @@ async def test_the_number_of_partitions_is_the_brokers(settings: KafkaSettings) 
     assert (await explain_from_topics(wrong, PERSON, "hello", now=NOON)).decisions == 2
 
 
+async def test_a_merged_person_is_explained_as_who_they_are_now(settings: KafkaSettings) -> None:
+    visitor = new_state("visitor")
+    visitor.merged_into = PERSON
+    async with make_producer(settings) as producer:
+        await producer.send_and_wait(
+            topic_name(settings, CHANGELOG),
+            encode_state(visitor),
+            key=b"visitor",
+            partition=partition_of(b"visitor", settings.partitions),
+        )
+    found = await explain_from_topics(settings, "visitor", "hello", now=NOON + 2 * HOUR)
+    assert found == await explain_from_topics(settings, PERSON, "hello", now=NOON + 2 * HOUR)
+
+
 async def test_a_person_nobody_knows_is_said(settings: KafkaSettings) -> None:
     with pytest.raises(CuestreamError, match="nothing is known of this person"):
         await explain_from_topics(settings, "nobody", "hello", now=NOON)

@@ -146,7 +146,7 @@ def _under(change: Callable[[Bundle], Bundle]) -> Engine:
         (_no_dedup, "within the dedup window"),
         (_not_asked, "never decided"),
         (_no_way_out, "after the exit"),
-        (_told_as('"for":"3h"', '"for":"1m"'), "did not wait"),
+        (_told_as('"for":"20m"', '"for":"1m"'), "did not wait"),
         (_told_as('"within":"1d"', '"within":"5m"'), "timed out too early"),
         (
             _told_as('"wait_for":{"events":["view"]', '"wait_for":{"events":["order"]'),

@@ -219,9 +219,9 @@ async def test_a_bad_provider_delays_no_other_channel(stage: Stage) -> None:
         )
         beside = await latencies(stage, good, range(100, 160))
         assert (await stage.reader.counts())["pending"] > 0
-    # The median says whether lanes wait for each other; the slowest one is the machine's.
+    # Were anything shared, they would wait for seconds: the bad ones take half a minute and more.
     assert beside[30] <= 4 * alone[30] + 0.05
-    assert beside[-1] <= 1.0
+    assert beside[56] <= 4 * alone[56] + 0.5
 
 
 async def test_urgent_sends_do_not_wait_behind_very_many_others(stage: Stage) -> None:
@@ -258,5 +258,5 @@ async def test_urgent_sends_do_not_wait_behind_very_many_others(stage: Stage) ->
 
         await until(all_sent, "the urgent ones")
         assert bulk_sent < bulk / 2
-    # The bulk takes half a minute and more.
-    assert sorted(urgent_seconds)[98] < 1.0
+    # The bulk takes 45 s and more: 20 ms each, nine at a time.
+    assert sorted(urgent_seconds)[98] < 3.0

@@ -284,16 +284,23 @@ async def _connect(
         "start_producer", lambda: _started(make_producer(settings)), on_retry
     )
     stack.push_async_callback(producer.stop)
-    consumers = []
-    for group in (GROUP, URGENT_GROUP):
-        consumer = await until_done(
-            "start_consumer",
-            partial(_start_consumer, settings, group),
-            on_retry,
-        )
-        stack.push_async_callback(consumer.stop)
-        consumers.append(consumer)
-    return producer, (consumers[0], consumers[1])
+    # Together: each waits for its group to agree on who reads what.
+    async with asyncio.TaskGroup() as group:
+        starting = [
+            group.create_task(_consumer(settings, name, on_retry, stack))
+            for name in (GROUP, URGENT_GROUP)
+        ]
+    return producer, (starting[0].result(), starting[1].result())
+
+
+async def _consumer(
+    settings: DispatcherSettings, group: str, on_retry: Callable[[str], None], stack: AsyncExitStack
+) -> AIOKafkaConsumer:
+    consumer = await until_done(
+        "start_consumer", partial(_start_consumer, settings, group), on_retry
+    )
+    stack.push_async_callback(consumer.stop)
+    return consumer
 
 
 async def _start_consumer(settings: DispatcherSettings, group: str) -> AIOKafkaConsumer:

@@ -34,9 +34,9 @@ class Candidate(msgspec.Struct, kw_only=True, eq=False):
 
     `run` is set where it entered earlier. It is `entering` until its entry is decided: then
     all checks are made, later those of each send alone. `step` is the number of the step it
-    stands at; `deadline` orders candidates of equal priority. `key` and `packed` are kept by
-    `dedup_key` and `packed_properties`, once they are asked for. `held_out` is known once the
-    checks came to the holdout.
+    stands at; `deadline` orders candidates of equal priority. `key`, `packed` and `name` are kept
+    by `dedup_key`, `packed_properties` and `run_name`, once they are asked for. `held_out` is
+    known once the checks came to the holdout.
     """
 
     rule: Rule
@@ -50,6 +50,7 @@ class Candidate(msgspec.Struct, kw_only=True, eq=False):
     run: Run | None = None
     key: int | None = None
     packed: bytes | None = None
+    name: str | None = None
     held_out: bool = False
 
     @property

@@ -19,7 +19,13 @@ WEBHOOK: Final = "webhook"
 
 def run_name(one: Run | Candidate, state: PersonState, rules: Rules) -> str:
     """The id of a run: whoever decides again, under whatever name, gives the same."""
-    return run_id(rules.workspace, one.trigger, one.entered_as or state.person, one.event_id)
+    kept = one.name if isinstance(one, Candidate) else None
+    if kept is not None:
+        return kept
+    name = run_id(rules.workspace, one.trigger, one.entered_as or state.person, one.event_id)
+    if isinstance(one, Candidate):
+        one.name = name
+    return name
 
 
 def send_name(one: Candidate, run: str, moment: Moment) -> str:

@@ -186,12 +186,14 @@ class Both:
             definitions = revisions[act.which % len(revisions)]
             self.log.publish(definitions)
             self.slow.bundle = definitions
-            self.wake(now)
+            if act.ticks:
+                self.wake(now)
         else:
             self.wake(now)
 
     def rest(self) -> None:
         """Left alone, everything that waits comes to its end, but what is held."""
+        self.wake(self.log.now)  # as everyone is after a publication
         while (due := self.log.state.wake_at) is not None:
             self.wake(due)
         assert [one for one in self.slow.waiting if self.slow.status(one) != "paused"] == []

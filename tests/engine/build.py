@@ -133,9 +133,7 @@ class Log:
 
     def answer(self, answer: Answer) -> list[Decision]:
         """One who was asked has answered."""
-        return self._apply(
-            lambda: apply_answer(self.state, answer, self.rules, self.now, self.out)
-        )
+        return self._apply(lambda: apply_answer(self.state, answer, self.rules, self.now, self.out))
 
     def wake(self, now: Micros) -> list[Decision]:
         """Time came to `now`."""

@@ -9,7 +9,14 @@ from aiokafka.errors import KafkaError
 from services.contracts.codec import encode_json, encode_pack
 from services.contracts.control import Marker
 from services.contracts.decision import Decision
-from services.contracts.definitions import Bundle, DefinitionRecord, Trigger, definition_key
+from services.contracts.definitions import (
+    Bundle,
+    DefinitionRecord,
+    Policy,
+    Tag,
+    Trigger,
+    definition_key,
+)
 from services.contracts.event import IDENTIFY, TRACK, Event
 from services.contracts.time import DAY, HOUR, MINUTE, SECOND, Micros, from_micros
 from services.contracts.topics import KIND_HEADER, KIND_MARKER, KIND_PACK
@@ -106,6 +113,12 @@ def _told_anew(world: World, before: list[Trigger], number: int, *, plain: bool)
     return msgspec.structs.replace(before[0], status=status)
 
 
+def _in_force(definition: Trigger | Tag | Policy) -> Trigger | Tag | Policy | None:
+    """What is published of it: what is archived is taken off the topic."""
+    archived = isinstance(definition, Trigger) and definition.status == "archived"
+    return None if archived else definition
+
+
 def draw_bundles(world: World) -> list[Bundle]:
     """The revisions of a run, from 1. Half of the runs know no more than events and caps."""
     random = world.random
@@ -191,7 +204,7 @@ class Publisher:
             versions.update((gone.id, gone.version + 1) for gone in old)
             versions.update((there.id, there.version) for there in new)
             definitions.update(((kind, gone.id), None) for gone in old)
-            definitions.update(((kind, there.id), there) for there in new)
+            definitions.update(((kind, there.id), _in_force(there)) for there in new)
             # What stays as it was is not published again.
             for same in (there for there in new if there in old):
                 del definitions[kind, same.id]

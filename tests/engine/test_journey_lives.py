@@ -101,6 +101,23 @@ def test_an_exit_late_or_while_paused_counts_too() -> None:
     assert [one.outcome for one in log.out.decisions[2:]] == [Outcome.EXIT] * 2
 
 
+def test_what_a_run_keeps_in_little_room_comes_out_as_it_came_in() -> None:
+    id_ = "2e05319a-cb5c-4427-bf98-e2774cbd87ad"
+    log = underway(journey(wait("1h"), SEND, wait_for(SEND, within="2h")))
+    log.event("look", now=NOON + 5)
+    log.event("cart", now=NOON, id_=id_)  # received before what the person's clock shows
+    (run,) = runs(log)
+    assert (run.event_id, run.origin_received_at, run.entered_at) == (id_, NOON, NOON + 5)
+    assert (run.since, run.expires_at) == (NOON + 5, 0)
+    log.wake(NOON + 5 + HOUR)
+    (run,) = runs(log)
+    assert (run.since, run.expires_at, run.due_at) == (NOON + 5 + HOUR, 0, NOON + 5 + 3 * HOUR)
+    log.event("visit", now=NOON + 6 + HOUR, occurred_at=NOON + 4 + HOUR)
+    assert len(log.out.commands) == 1
+    log.event("visit", now=NOON + 7 + HOUR, occurred_at=NOON + 5 + HOUR)
+    assert [(one.event_id, one.origin_received_at) for one in log.out.commands] == [(id_, NOON)] * 2
+
+
 TRIPS = [
     journey(SEND, wait("3h"), SEND, MAIL, id_="a", exit=QUIT, when_capped=DEFER),
     journey(

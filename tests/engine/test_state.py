@@ -27,11 +27,20 @@ from services.triggers.engine.limits import (
     TRAITS_BYTES_MAX,
     TRAITS_MAX,
 )
-from services.triggers.engine.state import Run, Sending, Sent
+from services.triggers.engine.state import (
+    OLDEST_VERSION,
+    STATE_VERSION,
+    Run,
+    Sending,
+    Sent,
+    id_text,
+    packed_id,
+)
 from tests.engine.build import NOON, PERSON, bundle, log_of, policy, tag, trigger
 
 instants = st.integers(0, 2**52)
 texts = st.text(max_size=8)
+event_ids = st.one_of(texts, st.uuids().map(str), st.uuids().map(lambda id_: str(id_).upper()))
 json_values = st.recursive(
     st.one_of(st.none(), st.booleans(), st.integers(-(2**63), 2**63 - 1), texts,
               st.floats(allow_nan=False, allow_infinity=False)),
@@ -53,9 +62,9 @@ sendings = st.builds(
     ),
     runs=st.lists(
         st.builds(Run, due_at=instants, expires_at=instants, entered_at=instants,
-                  trigger=texts, trigger_version=st.integers(0, 9), event_id=texts,
-                  origin_received_at=instants, properties=st.binary(max_size=9),
-                  reason=texts, held_out=st.booleans()),
+                  trigger=texts, trigger_version=st.integers(0, 9), event=event_ids.map(packed_id),
+                  origin_lag=instants, properties=st.binary(max_size=9), reason=texts,
+                  held_out=st.booleans(), waits_after=instants),
         max_size=2,
     ),
     shadow=st.lists(
@@ -68,7 +77,7 @@ sendings = st.builds(
 )  # fmt: skip
 states = st.builds(
     PersonState,
-    v=st.just(1),
+    v=st.just(STATE_VERSION),
     person=texts,
     applied=st.integers(-1, 2**60),
     now=instants,
@@ -108,9 +117,43 @@ def test_bytes_that_are_no_state_are_malformed(data: bytes) -> None:
 
 def test_a_state_of_a_later_version_is_refused() -> None:
     state = new_state(PERSON)
-    state.v = 2
+    state.v = STATE_VERSION + 1
     with pytest.raises(Malformed, match="newer_schema"):
         decode_state(encode_state(state))
+
+
+def test_a_state_that_would_be_read_as_something_else_is_refused() -> None:
+    state = new_state(PERSON)
+    state.v = OLDEST_VERSION - 1
+    with pytest.raises(Malformed, match="bad_state: state has schema version 1, no longer read"):
+        decode_state(encode_state(state))
+
+
+@given(st.one_of(event_ids, st.text(alphabet="0123456789abcdef-", min_size=36, max_size=36)))
+def test_an_id_is_kept_as_it_was_written(id_: str) -> None:
+    assert id_text(packed_id(id_)) == id_
+
+
+@pytest.mark.parametrize(
+    ("id_", "is_short"),
+    [
+        ("2e05319a-cb5c-4427-bf98-e2774cbd87ad", True),
+        ("2E05319A-CB5C-4427-BF98-E2774CBD87AD", False),
+        ("2e05319acb5c4427bf98e2774cbd87ad", False),
+        ("2e05319acb5c4-427bf-98e27-74cbd-87ad", False),
+        ("2e05319acb5c4427bf98e2774cbd87ad    ", False),
+        ("2e05319acb5c4427bf98e2774cbd87ad0000", False),
+        ("ge05319a-cb5c-4427-bf98-e2774cbd87ad", False),
+        ("用e05319a-cb5c-4427-bf98-e2774cbd87ad", False),
+        ("0123456789abcdef", False),
+        ("", False),
+    ],
+)
+def test_an_id_that_is_a_uuid_takes_little_room(id_: str, is_short: bool) -> None:
+    packed = packed_id(id_)
+    assert id_text(packed) == id_
+    assert (isinstance(packed, bytes) and len(packed) == 16) == is_short
+    assert isinstance(packed, bytes) == is_short
 
 
 def test_bytes_written_before_a_field_was_added_stay_readable() -> None:

@@ -33,7 +33,7 @@ def leave(
     ended: list[Run | Candidate] = []
     sending = state.sending
     if sending is not None and sending.runs:
-        over = [run for run in by_age(sending.runs) if _lets_out(run, state, event, rules)]
+        over = by_age(run for run in sending.runs if _lets_out(run, state, event, rules))
         if over:
             gone = {id(run) for run in over}
             sending.runs = [run for run in sending.runs if id(run) not in gone]

@@ -71,8 +71,8 @@ def rule_of(rules: Rules, trigger: str, version: int) -> Rule | None:
         entered_at=0,
         trigger=trigger,
         trigger_version=version,
-        event_id="",
-        origin_received_at=0,
+        event="",
+        origin_lag=0,
         properties=b"",
     )
     return rules.versions.of(at_its_entry)

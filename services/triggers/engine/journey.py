@@ -12,7 +12,6 @@ from services.contracts.time import Micros
 from services.triggers.engine.candidates import Candidate, Moment, packed_properties
 from services.triggers.engine.clauses import Subjects, failing
 from services.triggers.engine.fingerprint import fingerprint_parts
-from services.triggers.engine.limits import NEVER
 from services.triggers.engine.local import clock_shows
 from services.triggers.engine.person import calendar_for, put_trait
 from services.triggers.engine.program import (
@@ -33,7 +32,7 @@ from services.triggers.engine.program import (
 )
 from services.triggers.engine.records import ask, run_name, send_name, told
 from services.triggers.engine.rules import Rules
-from services.triggers.engine.state import PersonState, Run
+from services.triggers.engine.state import PersonState, Run, packed_id
 from services.triggers.engine.waits import decode_properties, same_key
 
 DONE: Final = "done"
@@ -48,8 +47,8 @@ def run_of(one: Candidate, now: Micros) -> Run:
         entered_at=now,
         trigger=one.trigger,
         trigger_version=one.trigger_version,
-        event_id=one.event_id,
-        origin_received_at=one.origin_received_at,
+        event=packed_id(one.event_id),
+        origin_lag=now - one.origin_received_at,
         properties=packed_properties(one),
         held_out=one.held_out,
     )
@@ -126,8 +125,8 @@ def match_waits(state: PersonState, event: Event, rules: Rules, at: Micros, now:
         step = None if rule is None else rule.program.steps[run.step]
         if (
             isinstance(step, WaitForStep)
-            and run.since <= at <= run.since + step.within
             and step.match.fits(event, state)
+            and run.since <= at <= run.since + step.within
             and _bears_key(run, event, step.key)
         ):
             run.reason, run.due_at, run.matched_by = MATCHED, now, event.message_id
@@ -157,8 +156,8 @@ def _pass(one: Candidate, run: Run, step: CompiledStep, moment: Moment) -> int |
 
 
 def _wait(one: Candidate, run: Run, step: WaitStep | WaitForStep, moment: Moment) -> int | None:
-    now = run.since = moment.now
-    run.expires_at = NEVER
+    now = moment.now
+    run.waits_after, run.expires_at = now - run.entered_at, 0
     if isinstance(step, WaitForStep):
         run.reason, run.due_at = WAIT_FOR, now + step.within
         return None

@@ -12,10 +12,13 @@ from services.contracts.errors import Malformed
 from services.contracts.time import Micros
 from services.triggers.engine.limits import NEVER
 
-STATE_VERSION: Final = 1
+STATE_VERSION: Final = 2
+OLDEST_VERSION: Final = 2
+"""Bytes of versions before this one would be read as something else."""
 NO_REVISION: Final = -1
 """Of whom follows no rules: a new person, or an address."""
 _WAKE_BYTES: Final = 8
+_UUID_CHARS: Final = 36
 
 
 TagData = list[Any]
@@ -45,15 +48,36 @@ class Sent(msgspec.Struct, array_like=True, gc=False):
     accepted: bool = False
 
 
+def packed_id(id_: str) -> str | bytes:
+    """A UUID in its one canonical form as its 16 bytes, any other id as it is."""
+    if len(id_) != _UUID_CHARS:
+        return id_
+    try:
+        data = bytes.fromhex(id_.replace("-", ""))
+    except ValueError:
+        return id_
+    return data if id_text(data) == id_ else id_
+
+
+def id_text(packed: str | bytes) -> str:
+    """The id of which `packed_id` made this."""
+    if isinstance(packed, str):
+        return packed
+    digits = packed.hex()
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
+
+
 class Run(msgspec.Struct, array_like=True, gc=False):
     """What a trigger has under way in the person: a send put off, or a journey that waits.
 
     It is at `step` of `trigger_version`, since `since`, and looked at again at `due_at`.
     `reason` says what for: the outcome that put a send off, or `wait`, `wait_for`, `matched`
     (by the event `matched_by`).
-    A send put off is dropped as expired from `expires_at` on. `properties` are the entry
-    event's, as msgpack: untouched until then, and their size known. `entered_as` is the
-    person under whose name it entered, empty where that is this one: ids go by it.
+    A send put off is dropped as expired from `expires_at` on; 0 while none is. `properties` are
+    the entry event's, as msgpack: untouched until then, and their size known. `entered_as` is
+    the person under whose name it entered, empty where that is this one: ids go by it.
+    Of what there are many small is kept: the event's id as `packed_id`, `since` as the time
+    from the entry (`waits_after`), when its event was received as that to it (`origin_lag`).
     """
 
     due_at: Micros
@@ -61,15 +85,30 @@ class Run(msgspec.Struct, array_like=True, gc=False):
     entered_at: Micros
     trigger: str
     trigger_version: int
-    event_id: str
-    origin_received_at: Micros
+    event: Any  # str | bytes, a union that msgspec does not decode
+    origin_lag: Micros
     properties: bytes
     reason: str = "cap"
     held_out: bool = False
     step: int = 0
-    since: Micros = 0
+    waits_after: Micros = 0
     entered_as: str = ""
     matched_by: str = ""
+
+    @property
+    def event_id(self) -> str:
+        """The id of the event by which it entered."""
+        return id_text(self.event)
+
+    @property
+    def origin_received_at(self) -> Micros:
+        """When that event was received."""
+        return self.entered_at - self.origin_lag
+
+    @property
+    def since(self) -> Micros:
+        """The instant from which it waits where it is."""
+        return self.entered_at + self.waits_after
 
 
 class Asked(msgspec.Struct, array_like=True, gc=False):
@@ -169,7 +208,8 @@ def decode_state(data: bytes) -> PersonState:
     """The state of these bytes.
 
     Raises:
-        Malformed: `bad_state`, or `newer_schema` for bytes of a later version of this code.
+        Malformed: `bad_state` (also for bytes of before `OLDEST_VERSION`), or `newer_schema`
+            for bytes of a later version of this code.
     """
     try:
         state = _decoder.decode(memoryview(data)[_WAKE_BYTES:])
@@ -177,6 +217,8 @@ def decode_state(data: bytes) -> PersonState:
         raise Malformed("bad_state", "not a person's state") from error
     if state.v > STATE_VERSION:
         raise Malformed("newer_schema", f"state has schema version {state.v}")
+    if state.v < OLDEST_VERSION:
+        raise Malformed("bad_state", f"state has schema version {state.v}, no longer read")
     return state
 
 

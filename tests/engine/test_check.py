@@ -9,6 +9,7 @@ from services.contracts.conditions import Condition
 from services.contracts.definitions import Bundle, Policy, Scope, Tag, Trigger, Workspace
 from services.contracts.errors import DefinitionError
 from services.triggers.engine import check, compile_rules
+from services.triggers.engine.tags import tag_key
 from tests.engine.build import bundle, policy, tag, trigger
 
 
@@ -263,6 +264,14 @@ def test_two_definitions_with_one_id_are_refused() -> None:
         "tags.a",
         "policies.a",
     ]
+
+
+def test_two_tags_that_a_state_would_not_tell_apart_are_refused() -> None:
+    one, other = tag("orders_16437"), tag("orders_62208")
+    assert tag_key(one) == tag_key(other)
+    [(place, reason)] = check(bundle(one, tag("orders"), other))
+    assert (place, "fingerprint of orders_16437" in reason) == ("tags.orders_62208", True)
+    assert check(bundle(one, tag("orders"))) == []
 
 
 def test_more_definitions_than_a_workspace_may_have_are_refused() -> None:

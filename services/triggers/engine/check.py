@@ -42,6 +42,7 @@ from services.triggers.engine.limits import (
     TOP_VALUES_MAX,
     TRIGGERS_MAX,
 )
+from services.triggers.engine.tags import tag_key
 from services.triggers.engine.windows import (
     CALENDAR_UNITS,
     buckets_of,
@@ -89,6 +90,7 @@ def check(bundle: Bundle) -> list[tuple[str, str]]:
     for policy in bundle.policies:
         _check_policy(policy, f"policies.{policy.id}", bundle.triggers, problems)
     if not problems:
+        problems += _same_keys(bundle.tags)
         total = sum(map(_bytes_at_most, bundle.tags))
         if total > TAGS_BYTES_MAX:
             reason = (
@@ -96,6 +98,18 @@ def check(bundle: Bundle) -> list[tuple[str, str]]:
                 f" {TAGS_BYTES_MAX} are allowed: shorten windows or coarsen buckets"
             )
             problems.append(("tags", reason))
+    return problems
+
+
+def _same_keys(tags: Sequence[Tag]) -> Problems:
+    """Tags that a state would not tell apart: two in a workspace of 200 once in 200,000."""
+    problems: Problems = []
+    first: dict[int, str] = {}
+    for tag in tags:
+        other = first.setdefault(tag_key(tag), tag.id)
+        if other != tag.id:
+            reason = f"by chance has the fingerprint of {other}: give it another id"
+            problems.append((f"tags.{tag.id}", reason))
     return problems
 
 

@@ -38,6 +38,8 @@ FIRST_VALUE: Final = 3
 LAST_BUCKET: Final = -2
 LAST_VALUE: Final = -1
 
+_KEY_SHIFT: Final = 32
+
 
 class Rolling(msgspec.Struct, frozen=True, kw_only=True):
     """One compiled tag. `read` wants the person's data of this tag, `empty` is its value
@@ -54,12 +56,16 @@ class Rolling(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def tag_key(tag: Tag) -> int:
-    """Fingerprint of what a tag aggregates; its names and `k` may change freely."""
+    """Fingerprint of what a tag aggregates; its names and `k` may change freely.
+
+    Of 32 bits: everybody's state has it for every tag, and `check` sees to it that no two of a
+    workspace have the same.
+    """
     where = msgspec.json.encode(tag.where).decode() if tag.where is not None else ""
     events = msgspec.json.encode(sorted(set(tag.events))).decode()
     half_life = tag.half_life if tag.aggregate == "top_k" else ""
     parts = (tag.id, tag.aggregate, events, where, tag.value or "", half_life)
-    return fingerprint_parts((*parts, tag.window or "", tag.bucket or ""))
+    return fingerprint_parts((*parts, tag.window or "", tag.bucket or "")) >> _KEY_SHIFT
 
 
 def _evict(data: TagData, now: Micros, window: Window, combine: Combine) -> None:

@@ -113,12 +113,13 @@ async def test_it_publishes_carries_and_stops_cleanly(
     for partition in range(kafka_settings.partitions):
         found = await read(kafka_settings, EVENTS, partition, 2)
         assert [decode_marker(one.value).revision for one in found] == [1, 2]
-    records = await read(kafka_settings, DEFINITIONS, 0, 5)
+    records = await read(kafka_settings, DEFINITIONS, 0, 6)
     assert [one.key for one in records] == [
         b"policy/marketing_daily",
         b"workspace/default",
         b"revision/head",
         b"trigger/cart_left",
+        b"version/cart_left@1",
         b"revision/head",
     ]
     assert process.child.stop()

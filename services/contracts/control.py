@@ -35,6 +35,7 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True):
     """To `person`: you are `by`, who asks at `at` for everything known of you.
 
     `source` asks again in the name of `by`, whom they have taken in since; None: it is `by`.
+    `position` is the place in the log of the one who asks, -1 where it is not known.
     """
 
     v: int = 1
@@ -42,6 +43,7 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True):
     by: str
     at: Micros
     source: str | None = None
+    position: int = -1
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):

@@ -19,7 +19,7 @@ from tests.engine.people import ANN, BOB, CAT, DAN, merged, people_of
 def test_an_identify_with_both_ids_asks_for_the_anonymous_one() -> None:
     people = people_of()
     people.identify(BOB, ANN)
-    assert people.out.hops == [Ask(person=ANN, by=BOB, at=NOON)]
+    assert people.out.hops == [Ask(person=ANN, by=BOB, at=NOON, position=people.state(BOB).applied)]
     assert people.asked(BOB) == [ANN]
 
 
@@ -148,6 +148,19 @@ def test_of_two_who_ask_each_other_the_lesser_hands_over() -> None:
     assert people.state(ANN).merged_into == BOB
     assert people.tag(BOB, "orders") == 2
     assert people.asked(BOB) == []
+
+
+def test_an_ask_written_again_of_one_who_was_taken_in_since_takes_nothing_back() -> None:
+    people = people_of(tag("orders"))
+    for one, other in ((ANN, BOB), (BOB, ANN)):
+        people.event(one)
+        people.alias(one, other)
+    asks = [hop for hop in people.out.hops if isinstance(hop, Ask) and hop.by == ANN]
+    people.settle()
+    people.put(BOB, asks[0])
+    people.settle()
+    assert (people.state(ANN).merged_into, people.state(BOB).merged_into) == (BOB, None)
+    assert people.tag(BOB, "orders") == 2
 
 
 def test_whoever_waited_for_one_that_is_another_by_now_hands_over() -> None:

@@ -90,7 +90,8 @@ def test_an_answer_that_does_not_come_is_asked_for_again() -> None:
     people.links.clear()  # lost: whoever was asked could not be folded
     people.now += ASK_AGAIN_AFTER
     people.wake(BOB)
-    assert people.out.hops[-1] == Ask(person=ANN, by=BOB, at=people.now)
+    asked_at = people.state(BOB).applied
+    assert people.out.hops[-1] == Ask(person=ANN, by=BOB, at=people.now, position=asked_at)
     people.settle()
     assert people.outcomes(BOB)[-1] is Outcome.SENT
     assert people.asked(BOB) == []

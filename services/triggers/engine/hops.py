@@ -32,7 +32,7 @@ def ask_for(state: PersonState, other: str, out: Outputs) -> None:
     if len(asked) >= ASKING_MAX:
         return  # SDKs say again who somebody is, whenever they log in
     state.asking.append(Asked(person=other, by=state.person, at=state.now))
-    out.hops.append(Ask(person=other, by=state.person, at=state.now))
+    out.hops.append(Ask(person=other, by=state.person, at=state.now, position=state.applied))
 
 
 def ask_again(state: PersonState, now: Micros, out: Outputs) -> None:
@@ -41,7 +41,15 @@ def ask_again(state: PersonState, now: Micros, out: Outputs) -> None:
         if not asked.answered and now >= asked.at + ASK_AGAIN_AFTER:
             asked.at = now
             source = None if asked.by == state.person else state.person
-            out.hops.append(Ask(person=asked.person, by=asked.by, at=now, source=source))
+            out.hops.append(
+                Ask(
+                    person=asked.person,
+                    by=asked.by,
+                    at=now,
+                    source=source,
+                    position=state.applied,
+                )
+            )
 
 
 def open_asks(state: PersonState) -> list[str]:
@@ -73,6 +81,15 @@ def ask_on(state: PersonState, handed: Iterable[Asked]) -> None:
     # Those that nobody waits for are the first to be forgotten.
     while len(state.asking) > 2 * ASKING_MAX:
         state.asking.remove(min(state.asking, key=lambda one: (not one.answered, one.at)))
+
+
+def is_repeated(state: PersonState, ask: Ask) -> bool:
+    """Whether something of later was folded from the log of the one who asks.
+
+    It was heard when it came first, then: whoever asked and has been taken in since would take
+    everything back by it, and each of the two lead to the other.
+    """
+    return 0 <= ask.position <= state.merged.get(ask.source or ask.by, -1)
 
 
 def is_new(state: PersonState, source: str, position: int) -> bool:

@@ -27,6 +27,7 @@ from services.triggers.engine.hops import (
     forward_answer,
     is_for_ring,
     is_new,
+    is_repeated,
     open_asks,
 )
 from services.triggers.engine.limits import (
@@ -60,6 +61,8 @@ def apply_ask(state: PersonState, ask: Ask, rules: Rules, now: Micros, out: Outp
         Malformed: `bad_time`, as `decide`.
     """
     now = _begin(state, ask.person, now)
+    if is_repeated(state, ask):
+        return
     if state.merged_into is not None:
         state.now = now
         if (ask.by, ask.at) != (state.merged_into, state.handed_at):

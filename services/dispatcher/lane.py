@@ -86,7 +86,8 @@ class Lane:
         reserved = provider.reserve(len(sends))
         begun = reserved if urgent else provider.bulk_of(reserved)
         provider.unused(reserved - begun)
-        offered = {send.send_id: provider.name for send in sends[:begun]}
+        first = sorted(sends, key=lambda send: send.rank)[:begun]
+        offered = {send.send_id: provider.name for send in first}
         self._held.update(offered)
         return offered
 

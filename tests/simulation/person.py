@@ -60,6 +60,7 @@ class Person:
         self._own = history.own
         self._sees = history.sees
         self._late = history.late
+        self._single = history.single
         self._groups: defaultdict[Group, list[tuple[int, Decision]]] = defaultdict(list)
         for offset, decision in self._decided:
             if "@" in decision.event_id and not history.single:
@@ -124,13 +125,22 @@ class Person:
             for problem in goes_forward([one for _, one in decided]):
                 yield f"{group} {problem}"
         for offset, _, event in self._events:
-            if self._late(offset, event):
+            if self._late(offset, event) or self._decided_later(offset, event):
                 continue
             for trigger in self._bundle_at(offset).triggers:
                 plain = event.name in trigger.entry.events and trigger.entry.where is None
                 listens = trigger.status in ("live", "paused")
                 if plain and listens and (trigger.id, event.message_id) not in self._groups:
                     yield f"{trigger.id} was never decided for {event.message_id}"
+
+    def _decided_later(self, offset: int, event: Event) -> bool:
+        """Whether it went round in a ring of people until other rules were in force."""
+        if self._single:
+            return False
+        came = self._bundle_at(offset).revision
+        return any(
+            one.event_id == event.message_id and one.revision > came for _, one in self._decided
+        )
 
     def dedup(self) -> Iterator[str]:
         """Of two entries with one key the second is a window later."""

@@ -28,7 +28,8 @@ class History:
     way. Only what has its place where `own` says so is judged: the rest was known by then.
     Whatever stood at one place `sees` what had happened at an earlier one, or not. `single`:
     these were never several people, each with entries of their own that are named for the
-    same instant.
+    same instant. `ringed`: they all took in each other, and what went round meanwhile came in
+    another order, and later, than its first place says.
     """
 
     events: list[Happened]
@@ -41,6 +42,7 @@ class History:
     own: Callable[[int], bool] = lambda _: True
     sees: Callable[[int, int], bool] = lambda _, __: True
     single: bool = True
+    ringed: bool = False
     late: Callable[[int, Event], bool] = lambda _, event: (
         event.occurred_at < event.received_at - LATE
     )
@@ -61,6 +63,7 @@ class Person:
         self._sees = history.sees
         self._late = history.late
         self._single = history.single
+        self._ringed = history.ringed
         self._groups: defaultdict[Group, list[tuple[int, Decision]]] = defaultdict(list)
         for offset, decision in self._decided:
             if "@" in decision.event_id and not history.single:
@@ -134,9 +137,9 @@ class Person:
                     yield f"{trigger.id} was never decided for {event.message_id}"
 
     def _decided_later(self, offset: int, event: Event) -> bool:
-        """Whether it went round in a ring of people until other rules were in force."""
-        if self._single:
-            return False
+        """Whether it may have gone round in a ring until other rules were in force, or late."""
+        if self._single or self._ringed:
+            return self._ringed
         came = self._bundle_at(offset).revision
         return any(
             one.event_id == event.message_id and one.revision > came for _, one in self._decided
@@ -175,7 +178,7 @@ class Person:
         keys = {event.message_id: event.properties.get("order_id") for _, _, event in self._events}
         for offset, command in self._commands:
             entered = where.get(command.event_id)
-            if entered is None or not self._own(offset):
+            if entered is None or self._ringed or not self._own(offset):
                 continue
             for at, index, event in self._events:
                 if not (entered < (at, index) and at < offset and self._sees(at, entered[0])):

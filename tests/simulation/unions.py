@@ -87,6 +87,7 @@ class Unions:
         self.lives: defaultdict[str, list[Life]] = defaultdict(list)
         self._ends: dict[tuple[str, int], str] = {}
         self._handed_on: set[tuple[str, int]] = set()
+        self.ringed: set[str] = set()
         self._read_hops()
         self.merged = {person for person, _ in self._ends}
         for partition in range(world.partitions):
@@ -118,6 +119,8 @@ class Unions:
                 self._ends[hop.source, hop.position >> 16] = hop.person
             elif isinstance(hop, Forward):
                 self._handed_on.add((hop.source, hop.position))
+                if hop.person in hop.path:
+                    self.ringed.add(hop.person)
 
     def _live(self, partition: int) -> None:
         """Go through the log of a partition, as the people in it."""
@@ -280,6 +283,7 @@ class _Line:
             own=lambda place: self._where[place][0] == (),
             sees=self._sees,
             single=False,
+            ringed=life.person in unions.ringed,
             late=self._late,
         )
 

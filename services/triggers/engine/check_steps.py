@@ -29,6 +29,7 @@ from services.triggers.engine.check_waiting import (
     check_key,
 )
 from services.triggers.engine.limits import TRAIT_BYTES_MAX, TRAIT_NAME_CHARS_MAX
+from services.triggers.engine.program import inner_lists
 from services.triggers.engine.standing import NOTHING_STANDS, Standing
 
 STEP_WAIT_MAX: Final = "366d"
@@ -49,19 +50,6 @@ def kind_of(step: Step) -> str | None:
     """The name of the one field that a step gives, None where it is not one."""
     given = [name for name in KINDS if getattr(step, name) is not None]
     return given[0] if len(given) == 1 else None
-
-
-def inner_lists(step: Step) -> Iterator[tuple[str, tuple[Step, ...]]]:
-    """The lists of steps inside one, with their places in it."""
-    if step.wait_for is not None:
-        yield "wait_for.then", step.wait_for.then
-        yield "wait_for.on_timeout", step.wait_for.on_timeout
-    if step.branch is not None:
-        yield "branch.then", step.branch.then
-        yield "branch.else", step.branch.else_
-    if step.split is not None:
-        for number, arm in enumerate(step.split.arms):
-            yield f"split.arms[{number}].steps", arm.steps
 
 
 def all_steps(

@@ -9,10 +9,10 @@ from services.contracts.decision import Decision, Outcome
 from services.contracts.event import Event
 from services.contracts.steps import Step
 from services.contracts.time import Micros
-from services.triggers.engine.check_steps import inner_lists, kind_of
+from services.triggers.engine.check_steps import kind_of
 from services.triggers.engine.explain_entry import Finding, of_wait
 from services.triggers.engine.explain_texts import decision_text, instant, names_text
-from services.triggers.engine.program import MATCHED, WAIT, WAIT_FOR
+from services.triggers.engine.program import MATCHED, WAIT, WAIT_FOR, inner_lists
 from services.triggers.engine.rules import Rule, Rules
 from services.triggers.engine.state import PersonState, Run
 

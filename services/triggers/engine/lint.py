@@ -4,7 +4,8 @@ from collections.abc import Iterator
 
 from services.contracts.definitions import Bundle, Trigger
 from services.contracts.steps import STEPS_EASY, Step
-from services.triggers.engine.check_steps import all_steps, inner_lists
+from services.triggers.engine.check_steps import all_steps
+from services.triggers.engine.program import inner_lists
 
 
 def warnings(bundle: Bundle) -> list[tuple[str, str]]:

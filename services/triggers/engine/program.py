@@ -150,22 +150,24 @@ class Program(msgspec.Struct, frozen=True, kw_only=True, eq=False):
         return number == 0 or isinstance(step, SendStep)
 
 
-def inner_lists(step: Step) -> tuple[tuple[Step, ...], ...]:
-    """The lists of steps within a step, in their order."""
+def inner_lists(step: Step) -> Iterator[tuple[str, tuple[Step, ...]]]:
+    """The lists of steps inside one, with their places in it."""
     if step.wait_for is not None:
-        return step.wait_for.then, step.wait_for.on_timeout
+        yield "wait_for.then", step.wait_for.then
+        yield "wait_for.on_timeout", step.wait_for.on_timeout
     if step.branch is not None:
-        return step.branch.then, step.branch.else_
+        yield "branch.then", step.branch.then
+        yield "branch.else", step.branch.else_
     if step.split is not None:
-        return tuple(arm.steps for arm in step.split.arms)
-    return ()
+        for number, arm in enumerate(step.split.arms):
+            yield f"split.arms[{number}].steps", arm.steps
 
 
 def each_step(steps: Sequence[Step]) -> Iterator[Step]:
     """All steps, those of inner lists included, in the order of their numbers."""
     for step in steps:
         yield step
-        for inner in inner_lists(step):
+        for _, inner in inner_lists(step):
             yield from each_step(inner)
 
 
@@ -203,7 +205,7 @@ class _Compiler:
     def _step(self, step: Step, number: int, following: int) -> list[CompiledStep]:
         starts: list[int] = []
         laid: list[CompiledStep] = []
-        for inner in inner_lists(step):
+        for _, inner in inner_lists(step):
             start = number + 1 + len(laid)
             starts.append(start if inner else following)
             laid += self.lay(inner, start, following)

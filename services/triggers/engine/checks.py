@@ -1,9 +1,9 @@
 """The checks that each candidate must pass, in order; the first refusal is recorded.
 
 The order is that of the semantics: paused, consent, audience, rollout, dedup, reentry,
-holdout, (arbitration,) quiet hours, cap; the last two where there is something to send.
-Arbitration comes where those are left whom nothing
-but the hour and the caps can keep back: no other makes anybody wait, or takes their place.
+holdout, (arbitration,) quiet hours, (merge,) cap; from quiet hours on where there is
+something to send. Arbitration comes where those are left whom nothing but the hour and the
+caps can keep back: no other makes anybody wait, or takes their place.
 """
 
 from typing import Any, Final

@@ -1,4 +1,4 @@
-"""Marketers' definitions as data: triggers, tags, policies and the workspace.
+"""Marketers' definitions as data: triggers, tags, groups, policies and the workspace.
 
 These structs are the one schema: the API, the files in git, PostgreSQL, the topic and the
 engine all read them, and docs/definitions.schema.json is generated from them. What a schema
@@ -19,9 +19,21 @@ from services.contracts.conditions import (
     Identifier,
     Name,
 )
+from services.contracts.derived import Derive
 from services.contracts.entries import Entry, Exit
+from services.contracts.segments import Lifecycle, Segment
 from services.contracts.steps import STEPS_MAX, Channel, Step
 from services.contracts.time import DURATION_PATTERN
+
+Layer = Literal["basic", "behaviour", "preference", "value", "predicted"]
+Aggregate = Literal[
+    "count", "sum", "min", "max", "last", "first", "distinct", "average", "top_k",
+    "recency", "tenure",
+]  # fmt: skip
+CivilDate = Annotated[
+    str,
+    Meta(pattern="^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])$", description="2026-01-31"),
+]
 
 Priority = Annotated[int, Meta(ge=0, le=100)]
 Percent = Annotated[int, Meta(ge=0, le=100)]
@@ -31,30 +43,50 @@ CAP_LIMIT_MAX: Final = 200
 CAP_WINDOW_MAX: Final = "366d"
 
 
+class Minus(
+    msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True
+):
+    """Events that a count or a sum takes off again, such as refunds; `value` is the tag's own
+    where none is given."""
+
+    events: EventNames
+    where: Condition | None = None
+    value: Name | None = None
+
+
 class Tag(
     msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True
 ):
-    """A rolling profile tag: an aggregate over a person's events.
+    """A profile tag: rolling, an aggregate over a person's events, or derived of other tags.
 
-    `value` is the dotted path of the aggregated property (not for `count`). Without
+    A rolling one has `aggregate` and `events`, a derived one `derive` and nothing of the other.
+    `value` is the dotted path of the aggregated property; `count`, `recency` and `tenure` take
+    none. `moment` stands in its place: what the local clock showed at the event. Without
     `window` it covers the person's lifetime. `distinct` gives the number of different
-    values, `top_k` the `k` heaviest values, weight halving every `half_life`.
+    values, `top_k` the `k` heaviest values, weight halving every `half_life`; `recency` and
+    `tenure` give the whole days (of 24 hours) since the last and since the first event.
     """
 
     id: Identifier
     name: Name = "unnamed"
     description: str = ""
     version: int = 0
-    aggregate: Literal[
-        "count", "sum", "min", "max", "last", "first", "distinct", "average", "top_k"
-    ]
-    events: EventNames
+    layer: Layer | None = None
+    source: Annotated[str, Meta(max_length=200, description="which data it comes from")] = ""
+    owner: Annotated[str, Meta(max_length=200)] = ""
+    review_by: CivilDate | None = None
+    unit: Annotated[str, Meta(max_length=50)] = ""
+    aggregate: Aggregate | None = None
+    events: Annotated[tuple[Name, ...], Meta(max_length=50)] = ()
     where: Condition | None = None
     value: Name | None = None
+    moment: Literal["hour", "weekday", "day", "month"] | None = None
+    minus: Minus | None = None
     window: Duration | None = None
     bucket: Duration | None = None
     k: Annotated[int, Meta(ge=1, le=20)] = 5
     half_life: Duration = "30d"
+    derive: Derive | None = None
 
 
 class Dedup(
@@ -181,7 +213,9 @@ class Workspace(
 
     Consent is the trait `consent`, an object: false under a category or a channel refuses
     it; where nothing stands, `opt_in` refuses marketing and `opt_out` lets it pass. For
-    `test_people` (ids) neither rollout nor holdout applies.
+    `test_people` (ids) neither rollout nor holdout applies. `stopped` is the kill switch:
+    nothing is decided to be sent, what is under way stays where it is, and what was asked
+    for already waits in the dispatcher; `stopped_channels` does the same to some channels.
     """
 
     id: Identifier = "default"
@@ -195,13 +229,18 @@ class Workspace(
     quiet_hours: Annotated[tuple[QuietHours, ...], Meta(max_length=10)] = ()
     value_tiers: ValueTiers | None = None
     test_people: Annotated[tuple[Name, ...], Meta(max_length=200)] = ()
+    stopped: bool = False
+    stopped_channels: Annotated[tuple[Channel, ...], Meta(max_length=10)] = ()
 
 
-Kind = Literal["trigger", "tag", "policy", "workspace"]
-KINDS: Final[dict[str, type[Trigger] | type[Tag] | type[Policy] | type[Workspace]]] = {
+AnyDefinition = Trigger | Tag | Policy | Segment | Lifecycle | Workspace
+Kind = Literal["trigger", "tag", "policy", "segment", "lifecycle", "workspace"]
+KINDS: Final[dict[str, type[AnyDefinition]]] = {
     "trigger": Trigger,
     "tag": Tag,
     "policy": Policy,
+    "segment": Segment,
+    "lifecycle": Lifecycle,
     "workspace": Workspace,
 }
 
@@ -225,6 +264,8 @@ class Bundle(msgspec.Struct, frozen=True, kw_only=True):
     triggers: tuple[Trigger, ...] = ()
     tags: tuple[Tag, ...] = ()
     policies: tuple[Policy, ...] = (DEFAULT_POLICY,)
+    segments: tuple[Segment, ...] = ()
+    lifecycles: tuple[Lifecycle, ...] = ()
     pinned: tuple[Trigger, ...] = ()
 
 
@@ -243,7 +284,9 @@ class DefinitionRecord(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     v: int = 1
-    kind: Literal["trigger", "tag", "policy", "workspace", "version", "revision"]
+    kind: Literal[
+        "trigger", "tag", "policy", "segment", "lifecycle", "workspace", "version", "revision"
+    ]
     id: str
     version: int
     revision: int

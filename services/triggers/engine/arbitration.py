@@ -9,7 +9,8 @@ from typing import Any, Final
 
 from services.contracts.decision import Outcome
 from services.triggers.engine.candidates import Candidate, Moment, Refusal, by_age
-from services.triggers.engine.rules import PAUSED, Rule
+from services.triggers.engine.rules import Rule
+from services.triggers.engine.sensing import is_held
 from services.triggers.engine.state import Run
 
 _WAITS_FOR_BETTER: Final = Outcome.ARBITRATION.value
@@ -95,7 +96,7 @@ def _live(moment: Moment) -> Iterator[tuple[Run, Rule]]:
     """Runs of triggers that would go on with them: who entered first before the others."""
     for pending in by_age(moment.sending.runs):
         rule = moment.rules.versions.of(pending)
-        if rule is not None and rule.trigger.status != PAUSED:
+        if rule is not None and not is_held(pending, moment.rules):
             yield pending, rule
 
 

@@ -32,9 +32,29 @@ CONSENT_TRAIT: Final = "consent"
 
 
 def _paused(one: Candidate, moment: Moment) -> Refusal | None:
-    if one.rule.trigger.status != PAUSED:
+    if one.rule.trigger.status == PAUSED:
+        return Refusal(outcome=Outcome.PAUSED, details={})
+    if moment.rules.stopped:
+        return Refusal(outcome=Outcome.PAUSED, details={"stopped": "all"})
+    channel = _stopped_channel(one, moment)
+    if channel is None:
         return None
-    return Refusal(outcome=Outcome.PAUSED, details={})
+    return Refusal(outcome=Outcome.PAUSED, details={"stopped": channel})
+
+
+def _stopped_channel(one: Candidate, moment: Moment) -> str | None:
+    if one.send is None or one.send.send.channel not in moment.rules.stopped_channels:
+        return None
+    return one.send.send.channel
+
+
+def _stopped(one: Candidate, moment: Moment) -> Refusal | None:
+    """Whoever came to a send of a channel that is stopped stays there, free to go at once."""
+    channel = _stopped_channel(one, moment)
+    if channel is None:
+        return None
+    details = {"stopped": channel}
+    return Refusal(outcome=Outcome.PAUSED, details=details, frees_at=moment.now, waits=True)
 
 
 def _consent(one: Candidate, moment: Moment) -> Refusal | None:
@@ -223,7 +243,7 @@ ENTRY_CHECKS: Final[tuple[Check, ...]] = (
     _cap,
     _room,
 )
-SEND_CHECKS: Final[tuple[Check, ...]] = (_consent, _quiet_hours, _merge, _cap)
+SEND_CHECKS: Final[tuple[Check, ...]] = (_stopped, _consent, _quiet_hours, _merge, _cap)
 """Of each send of a journey, once its entry is decided. A holdout was drawn there."""
 
 

@@ -13,7 +13,8 @@ from services.triggers.engine.check_steps import kind_of
 from services.triggers.engine.explain_entry import Finding, of_wait
 from services.triggers.engine.explain_texts import decision_text, instant, names_text
 from services.triggers.engine.program import MATCHED, WAIT, WAIT_FOR, inner_lists
-from services.triggers.engine.rules import Rule, Rules
+from services.triggers.engine.rules import PAUSED, Rule, Rules
+from services.triggers.engine.sensing import is_held
 from services.triggers.engine.state import PersonState, Run
 
 _GOING_ON: Final = frozenset(
@@ -94,9 +95,8 @@ def of_runs(
         waits = run.reason in (WAIT, WAIT_FOR, MATCHED)
         entering = place is None or not (waits or place.step.send is not None)
         at = "" if place is None or not journey or entering else f"{place.label}: "
-        held = rule is not None and rule.trigger.status == "paused"
-        # What has a run wait is said as it would go on; a paused trigger holds it there.
-        told = _waiting_text(run, place) + (", held while the trigger is paused" if held else "")
+        # What has a run wait is said as it would go on; what is paused holds it there.
+        told = _waiting_text(run, place) + (_held_text(rule) if is_held(run, rules) else "")
         details: dict[str, Any] = {"entered_at": run.entered_at, "version": run.trigger_version}
         details |= {"since": run.since} if waits else {"expires_at": run.expires_at}
         yield Finding(
@@ -112,6 +112,11 @@ def of_runs(
             since = [one for one in events if one.occurred_at >= run.since]
             for found in of_wait(state, rules, place.name, place.step.wait_for, since, now):
                 yield msgspec.structs.replace(found, step=run.step)
+
+
+def _held_text(rule: Rule | None) -> str:
+    paused = rule is not None and rule.trigger.status == PAUSED
+    return f", held while {'the trigger is paused' if paused else 'sending is stopped'}"
 
 
 def _waiting_text(run: Run, place: Place | None) -> str:

@@ -98,6 +98,8 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     opt_in: bool
     value_tiers: ValueTiers | None
     test_people: frozenset[str]
+    stopped: bool
+    stopped_channels: frozenset[str]
     reactions: dict[str, React]
     tags: dict[int, tuple[str, Read, bool]]
     estimates: dict[int, Callable[[TagData], bool]]
@@ -316,6 +318,8 @@ def compile_rules(bundle: Bundle, *, workspace: str = "default") -> Rules:
         opt_in=settings.consent == "opt_in",
         value_tiers=settings.value_tiers,
         test_people=frozenset(settings.test_people),
+        stopped=settings.stopped,
+        stopped_channels=frozenset(settings.stopped_channels),
         reactions=_compile_reactions(tags, rules, readers),
         tags={
             one.rolling.key: (one.tag.id, one.rolling.read, one.rolling.total_stands)

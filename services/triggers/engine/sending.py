@@ -160,7 +160,10 @@ def _put_off(one: Candidate, refused: Refusal, moment: Moment) -> None:
     run.due_at = due_at(run, refused.frees_at)
     run.reason = refused.outcome.value
     run.held_out = one.held_out
-    told(one, refused.outcome, {**details, "deferred_until": run.due_at}, moment)
+    if refused.outcome is not Outcome.PAUSED:
+        # Until when a stop lasts nobody knows.
+        details = {**details, "deferred_until": run.due_at}
+    told(one, refused.outcome, details, moment)
     if newly:
         _entered(one, moment)
 

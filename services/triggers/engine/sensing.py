@@ -131,6 +131,8 @@ def _coming_in(rule: Rule, entered: Sequence[Entered], now: Micros) -> list[Cand
 def concerns_everyone(before: Rules, now: Rules) -> bool:
     """Whether these rules want something of people to whom nothing happens, and those did not:
     an entry begins for all, or runs that were held go on (or end)."""
+    if before.stopped > now.stopped or before.stopped_channels - now.stopped_channels:
+        return True
     resumed = any(
         status == PAUSED and now.statuses.get(trigger) != PAUSED
         for trigger, status in before.statuses.items()
@@ -139,8 +141,15 @@ def concerns_everyone(before: Rules, now: Rules) -> bool:
 
 
 def is_held(run: Run, rules: Rules) -> bool:
-    """Whether its trigger is paused: then it stays where it is, however long."""
-    return rules.statuses.get(run.trigger) == PAUSED
+    """Whether its trigger is paused, or everything is stopped, or it is at a send of a channel
+    that is: then it stays where it is, however long."""
+    if rules.stopped or rules.statuses.get(run.trigger) == PAUSED:
+        return True
+    if not rules.stopped_channels:
+        return False
+    rule = rules.versions.of(run)
+    step = None if rule is None else rule.program.send_at(run.step)
+    return step is not None and step.send.channel in rules.stopped_channels
 
 
 def next_due(state: PersonState, rules: Rules) -> Micros:

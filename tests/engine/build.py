@@ -158,7 +158,7 @@ class Log:
 
     def tag(self, id_: str, now: Micros | None = None) -> Any:
         """A tag's value as conditions would see it."""
-        return self.rules.read_tag[id_](self.state.tags, self.now if now is None else now)
+        return self.rules.read_tag[id_](self.state, self.now if now is None else now)
 
 
 def log_of(*definitions: Trigger | Tag | Policy, **workspace: Any) -> Log:

@@ -258,7 +258,7 @@ class People:
 
     def tag(self, name: str, id_: str) -> Any:
         """A tag's value now, of whom the person has become."""
-        return self.rules.read_tag[id_](self.state(self.home(name)).tags, self.now)
+        return self.rules.read_tag[id_](self.state(self.home(name)), self.now)
 
     def outcomes(self, name: str) -> list[Outcome]:
         """What was decided in this person's log."""

@@ -12,6 +12,7 @@ from services.triggers.engine.clauses import Subjects, failing, holds
 from services.triggers.engine.conditions import compile_test
 from services.triggers.engine.outputs import Outputs
 from services.triggers.engine.reactions import compile_reaction
+from services.triggers.engine.state import new_state
 
 MISSING = object()
 
@@ -21,7 +22,9 @@ def condition(**fields: Any) -> Condition:
 
 
 def run(one: Condition, properties: dict[str, Any], traits: dict[str, Any] | None = None) -> bool:
-    return compile_test(one, {})(properties, traits or {}, {}, 0)
+    state = new_state("ada")
+    state.traits = traits or {}
+    return compile_test(one, {})(properties, state, 0)
 
 
 @pytest.mark.parametrize(
@@ -117,16 +120,16 @@ def test_what_a_definition_says_is_never_code(text: str) -> None:
 def test_a_reaction_gives_the_payloads_whose_condition_holds_in_order() -> None:
     big = condition(property="amount", op="gt", value=10)
     react = compile_reaction([], [(big, "big"), (None, "always"), (big, "again")], {})
-    out = Outputs()
-    assert react({"amount": 11}, {}, {}, 0, 0, False, out) == ("big", "always", "again")
-    assert react({}, {}, {}, 0, 0, False, out) == ("always",)
-    assert react({"amount": 11}, {}, {}, 0, 0, True, out) == ()
+    out, state = Outputs(), new_state("ada")
+    assert react({"amount": 11}, state, 0, 0, False, out) == ("big", "always", "again")
+    assert react({}, state, 0, 0, False, out) == ("always",)
+    assert react({"amount": 11}, state, 0, 0, True, out) == ()
 
 
 def test_a_tag_in_a_condition_is_read_through_its_reader() -> None:
     one = condition(tag="orders", op="gte", value=3)
-    test = compile_test(one, {"orders": lambda tags, now: now})
-    assert [test({}, {}, {}, now) for now in (2, 3)] == [False, True]
+    test = compile_test(one, {"orders": lambda state, now: now})
+    assert [test({}, new_state("ada"), now) for now in (2, 3)] == [False, True]
 
 
 def test_the_failing_clause_is_told_with_its_place_and_value() -> None:

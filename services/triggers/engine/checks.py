@@ -91,10 +91,10 @@ def _audience(one: Candidate, moment: Moment) -> Refusal | None:
     rule, state, rules, now = one.rule, moment.state, moment.rules, moment.now
     if rule.audience is None or rule.audience_holds is None:
         return None
-    if rule.audience_holds(one.properties, state.traits, state.tags, now):
+    if rule.audience_holds(one.properties, state, now):
         return None
     subjects = Subjects(
-        one.properties, state.traits, lambda tag: rules.read_tag[tag](state.tags, now)
+        one.properties, state.traits, lambda tag: rules.read_tag[tag](state, now)
     )
     return Refusal(
         outcome=Outcome.AUDIENCE, details=failing(rule.audience, subjects, "audience") or {}

@@ -11,19 +11,19 @@ from typing import Any, Final
 from services.contracts.conditions import Condition
 from services.contracts.time import Micros
 from services.triggers.engine.clauses import NUMERIC, contains, lookup, same, same_as_any
-from services.triggers.engine.state import Tags
+from services.triggers.engine.state import PersonState
 
-ReadTag = Callable[[Tags, Micros], Any]
+ReadTag = Callable[[PersonState, Micros], Any]
 """Gives a tag's value at an instant, None where it has none."""
 
-Test = Callable[[Mapping[str, Any], Mapping[str, Any], Tags, Micros], bool]
-"""`test(properties, traits, tags, now)`."""
+Test = Callable[[Mapping[str, Any], PersonState, Micros], bool]
+"""`test(properties, state, now)`."""
 
 _ORDERINGS: Final = {"gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
 
 
 class Writer:
-    """Writes expressions over `p` (properties), `t` (traits), `g` (tags) and `now`.
+    """Writes expressions over `p` (properties), `t` (traits), `s` (the state) and `now`.
 
     `constant` names a value that the text may use.
     """
@@ -70,7 +70,7 @@ class Writer:
     def subject(self, clause: Condition) -> str:
         """Where a clause's value comes from."""
         if clause.tag is not None:
-            return f"{self.constant(self._readers[clause.tag])}(g, now)"
+            return f"{self.constant(self._readers[clause.tag])}(s, now)"
         if clause.property in self._read:
             return self._read[clause.property]
         source = "p" if clause.property is not None else "t"
@@ -124,5 +124,7 @@ class Writer:
 def compile_test(condition: Condition, readers: Mapping[str, ReadTag]) -> Test:
     """A function that says whether a checked condition holds."""
     writer = Writer(readers)
-    test: Test = writer.build("p, t, g, now", [f"return {writer.expression(condition)}"])
+    test: Test = writer.build(
+        "p, s, now", ["t = s.traits", f"return {writer.expression(condition)}"]
+    )
     return test

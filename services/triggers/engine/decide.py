@@ -80,7 +80,7 @@ def decide(  # noqa: C901  (hot: written out)
         begun = (begun or []) + watch(state, rules, now)
         due_at = state.next_due
     react = rules.reactions.get(event.name)
-    found = react and react(event.properties, state.traits, state.tags, at, now, late, out)
+    found = react and react(event.properties, state, at, now, late, out)
     wake_at = state.emitted_at + SNAPSHOT_EVERY
     if wake_at > due_at:
         wake_at = due_at

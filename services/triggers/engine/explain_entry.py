@@ -153,7 +153,7 @@ def of_audience(
 def _subjects(
     state: PersonState, rules: Rules, properties: dict[str, Any], now: Micros
 ) -> Subjects:
-    return Subjects(properties, state.traits, lambda tag: rules.read_tag[tag](state.tags, now))
+    return Subjects(properties, state.traits, lambda tag: rules.read_tag[tag](state, now))
 
 
 def _evaluated(

@@ -173,11 +173,11 @@ def _wait(one: Candidate, run: Run, step: WaitStep | WaitForStep, moment: Moment
 
 def _branch(one: Candidate, step: BranchStep, moment: Moment) -> int:
     state, rules, now = moment.state, moment.rules, moment.now
-    if step.holds(one.properties, state.traits, state.tags, now):
+    if step.holds(one.properties, state, now):
         _step(one, Outcome.STEPPED, {"way": "then"}, moment)
         return step.then
     subjects = Subjects(
-        one.properties, state.traits, lambda tag: rules.read_tag[tag](state.tags, now)
+        one.properties, state.traits, lambda tag: rules.read_tag[tag](state, now)
     )
     details = {"way": "else", **(failing(step.condition, subjects, "if") or {})}
     _step(one, Outcome.STEPPED, details, moment)

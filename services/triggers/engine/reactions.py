@@ -18,14 +18,14 @@ from services.contracts.time import Micros
 from services.triggers.engine.conditions import ReadTag, Writer
 from services.triggers.engine.limits import NUMBER_ABS_MAX, TEXT_BYTES_MAX
 from services.triggers.engine.outputs import Outputs
-from services.triggers.engine.state import Tags
+from services.triggers.engine.state import PersonState
 from services.triggers.engine.tags import Rolling
 from services.triggers.engine.windows import Window
 
 React = Callable[
-    [Mapping[str, Any], Mapping[str, Any], Tags, Micros, Micros, bool, Outputs], tuple[Any, ...]
+    [Mapping[str, Any], PersonState, Micros, Micros, bool, Outputs], tuple[Any, ...]
 ]
-"""`react(properties, traits, tags, at, now, late, out)`: updates the tags, gives the payloads
+"""`react(properties, state, at, now, late, out)`: updates the tags, gives the payloads
 of the entries that match (none for a late event), counts values that did not fit."""
 
 UTF8_BYTES_A_CHAR_MAX = 4
@@ -46,7 +46,7 @@ def compile_reaction(
 ) -> React:
     """One function for all tags and entries that listen to one event name."""
     writer = Writer(readers)
-    lines = writer.read_once(_read_often(tags, entries))
+    lines = ["t, g = s.traits, s.tags", *writer.read_once(_read_often(tags, entries))]
     buckets: dict[tuple[str, int], str] = {}
     for listening in tags:
         group = listening.window.group
@@ -65,7 +65,7 @@ def compile_reaction(
         test = "True" if where is None else writer.expression(where)
         lines += [f"if {test}: found += {name}"]
     lines.append("return found" if entries else "return ()")
-    react: React = writer.build("p, t, g, at, now, late, out", lines)
+    react: React = writer.build("p, s, at, now, late, out", lines)
     return react
 
 

@@ -24,7 +24,7 @@ from services.triggers.engine.schedule import ScheduleSensor
 from services.triggers.engine.sensors import Make, Making, Sensor, Waits, WayOut
 from services.triggers.engine.sequence import SequenceSensor
 from services.triggers.engine.sketches import distinct, top_k
-from services.triggers.engine.state import Run, TagData, Tags
+from services.triggers.engine.state import PersonState, Run, TagData
 from services.triggers.engine.tags import Merge, Read, Rolling, tag_key
 from services.triggers.engine.waits import Match, compile_match
 from services.triggers.engine.watch import WatchSensor, tag_change, threshold
@@ -133,8 +133,8 @@ def _compile_tag(tag: Tag, window: Window) -> Rolling:
 def _reader(tag: Rolling) -> ReadTag:
     key, read, empty = tag.key, tag.read, tag.empty
 
-    def value(tags: Tags, now: Micros) -> Any:
-        data = tags.get(key)
+    def value(state: PersonState, now: Micros) -> Any:
+        data = state.tags.get(key)
         return empty if data is None else read(data, now)
 
     return value

@@ -49,7 +49,7 @@ class ScheduleSensor:
         time = max(slot[DUE] - shift, self._next(now - shift - self._send_within))
         if time + shift > now:
             return following, ()
-        if self._lets_in is not None and not self._lets_in({}, state.traits, state.tags, now):
+        if self._lets_in is not None and not self._lets_in({}, state, now):
             return following, ()
         entered = Entered(event_id=f"schedule@{time}", properties={}, origin_received_at=now)
         return following, (entered,)

@@ -43,7 +43,7 @@ class Match(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     def fits(self, event: Event, state: PersonState) -> bool:
         """Whether the event is one of these; tags hold it already."""
         return event.name in self.events and (
-            self.holds is None or self.holds(event.properties, state.traits, state.tags, state.now)
+            self.holds is None or self.holds(event.properties, state, state.now)
         )
 
 

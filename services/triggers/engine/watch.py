@@ -16,15 +16,15 @@ from services.triggers.engine.conditions import compile_test
 from services.triggers.engine.fingerprint import fingerprint_parts, value_text
 from services.triggers.engine.limits import NEVER
 from services.triggers.engine.sensors import DUE, Entered, Making, Sensed
-from services.triggers.engine.state import PersonState, Slot, Tags
+from services.triggers.engine.state import PersonState, Slot, new_state
 from services.triggers.engine.tags import LEAVES_AT
 
 _SEEN: Final = 1
 _NOTHING: Final[dict[str, Any]] = {}
-"""The properties and traits of a condition that asks for tags alone."""
+"""The properties of a condition that asks for none."""
 
-Look = Callable[[Tags, Micros], Any]
-"""What the entry sees of the tags at an instant; None where there is nothing to go by. It
+Look = Callable[[PersonState, Micros], Any]
+"""What the entry sees of the person at an instant; None where there is nothing to go by. It
 reads every tag of the entry."""
 
 
@@ -51,13 +51,13 @@ class WatchSensor:
         self._kind = kind
         self._look = look
         self._comes_in = comes_in
-        self._at_first = look({}, 0)
+        self._at_first = look(new_state(""), 0)
 
     def hear(
         self, slot: Slot | None, state: PersonState, event: Event, at: Micros, *, late: bool
     ) -> Sensed:
         """A late event moves where they stand and lets nobody in."""
-        slot, came_in = self._see(slot, state.tags, state.now)
+        slot, came_in = self._see(slot, state, state.now)
         if late or not came_in:
             return slot, ()
         entered = Entered(
@@ -70,9 +70,9 @@ class WatchSensor:
     def look(self, slot: Slot | None, state: PersonState, now: Micros) -> Sensed:
         """Look as of the instant that was due, be it long ago: others may follow."""
         if slot is None:
-            return self._see(None, state.tags, now)[0], ()
+            return self._see(None, state, now)[0], ()
         due = slot[DUE]
-        slot, came_in = self._see(slot, state.tags, due)
+        slot, came_in = self._see(slot, state, due)
         if not came_in:
             return slot, ()
         entered = Entered(event_id=f"{self._kind}@{due}", properties={}, origin_received_at=now)
@@ -82,21 +82,21 @@ class WatchSensor:
         self, slot: Slot | None, other: Slot | None, state: PersonState, now: Micros
     ) -> Sensed:
         """They come in if what is seen of both together is new to each of the two."""
-        slot, came_in = self._see(slot, state.tags, now)
+        slot, came_in = self._see(slot, state, now)
         seen, theirs = (self._at_first if one is None else one[_SEEN] for one in (slot, other))
         if not came_in or not self._comes_in(theirs, seen):
             return slot, ()
         entered = Entered(event_id=f"{self._kind}@{now}", properties={}, origin_received_at=now)
         return slot, (entered,)
 
-    def _see(self, slot: Slot | None, tags: Tags, at: Micros) -> tuple[Slot | None, bool]:
+    def _see(self, slot: Slot | None, state: PersonState, at: Micros) -> tuple[Slot | None, bool]:
         before = self._at_first if slot is None else slot[_SEEN]
-        seen = self._look(tags, at)
+        seen = self._look(state, at)
         if seen is None:
             seen = before
         changes_at = NEVER
         for key in self._keys:
-            data = tags.get(key)
+            data = state.tags.get(key)
             # A value that has left already leaves no second time.
             if data is not None and at < data[LEAVES_AT] < changes_at:
                 changes_at = data[LEAVES_AT]
@@ -121,8 +121,8 @@ def tag_change(making: Making) -> WatchSensor:
         "changed": lambda before, seen: before != seen,
     }[entry.change]
 
-    def look(tags: Tags, at: Micros) -> Any:
-        return _value_key(read(tags, at)) if changed else holds(_NOTHING, _NOTHING, tags, at)
+    def look(state: PersonState, at: Micros) -> Any:
+        return _value_key(read(state, at)) if changed else holds(_NOTHING, state, at)
 
     return WatchSensor(making, (entry.tag,), kind="tag_change", look=look, comes_in=comes_in)
 
@@ -145,10 +145,10 @@ def threshold(making: Making) -> WatchSensor:
     read, bound, up = making.read_tag[entry.tag], entry.bound, entry.direction == "up"
     of = None if entry.share_of is None else making.read_tag[entry.share_of]
 
-    def look(tags: Tags, at: Micros) -> bool | None:
-        value, wanted = read(tags, at), bound
+    def look(state: PersonState, at: Micros) -> bool | None:
+        value, wanted = read(state, at), bound
         if of is not None:
-            whole = of(tags, at)
+            whole = of(state, at)
             if type(whole) not in NUMERIC or whole == 0:
                 return None
             wanted = bound * whole

@@ -17,7 +17,7 @@ from services.dispatcher.channels.port import Message
 from services.dispatcher.ledger import NewSend
 from services.dispatcher.links import Links
 from services.dispatcher.policy import RANKS, queue_of
-from services.dispatcher.templates import render
+from services.runtime.templates import render
 
 NAME_CHARS_MAX: Final = 256
 INSTANT_MAX: Final[Micros] = 253_402_300_800 * 1_000_000

@@ -21,7 +21,7 @@ from services.dispatcher.commands import (
 from services.dispatcher.ledger import Finished
 from services.dispatcher.policy import SendState
 from services.dispatcher.reports import code_of, delivery_of, letter_of
-from services.dispatcher.templates import OUTPUT_BYTES_MAX, render
+from services.runtime.templates import OUTPUT_BYTES_MAX, render
 from tests.dispatcher.support import DECIDED_AT, a_command, a_send_id
 
 

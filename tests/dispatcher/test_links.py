@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from services.dispatcher.channels.mail import compose
 from services.dispatcher.links import Links
-from services.dispatcher.templates import render
 from services.dispatcher.tracking import tracked
+from services.runtime.templates import render
 from tests.dispatcher.support import a_message
 
 BASE = "https://m.example.com"

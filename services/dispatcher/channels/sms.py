@@ -13,7 +13,7 @@ from services.dispatcher.channels.outgoing import Outgoing, Reply
 from services.dispatcher.channels.port import Accepted, Delayed, Message, Outcome, Refused
 from services.dispatcher.links import Links
 from services.dispatcher.provider_settings import AnswerRule, HttpSms, TwilioSms
-from services.dispatcher.templates import render
+from services.runtime.templates import render
 
 _E164: Final = re.compile(r"\+[1-9][0-9]{6,14}")
 _FORM: Final = "application/x-www-form-urlencoded"

@@ -37,8 +37,9 @@ class Condition(
 ):
     """A group (`all`, `any` or `not`) or one clause: a subject, `op` and `value`.
 
-    Exactly one of all, any, not, property, tag, trait is given. `property` and `trait` are
-    dotted paths into the event's properties and the person's traits, `tag` is a tag's id.
+    Exactly one of all, any, not, property, tag, trait, segment is given. `property` and
+    `trait` are dotted paths into the event's properties and the person's traits, `tag` is a
+    tag's id. `segment` is a segment's: it stands alone and holds for its members.
     A clause over a missing value (absent or null) is false, except `not_exists`, `ne` and
     `not_in`. A text, a number and a bool are never equal, and to ask which of them is greater
     is false. No clause raises.
@@ -50,5 +51,6 @@ class Condition(
     property: Name | None = None
     tag: Identifier | None = None
     trait: Name | None = None
+    segment: Identifier | None = None
     op: Op | None = None
     value: Scalar | tuple[Scalar, ...] = None

@@ -22,7 +22,20 @@ POLICY = {"id": "weekly", "limit": 5, "window": "week"}
 NEEDING = TRIGGER | {
     "entry": {"events": ["Cart Updated"], "where": {"tag": "orders", "op": "gte", "value": 2}}
 }
-BODIES = {"triggers": TRIGGER, "tags": TAG, "policies": POLICY}
+SEGMENT = {"id": "vip", "when": {"trait": "tier", "op": "eq", "value": "gold"}}
+LIFECYCLE = {
+    "id": "stage",
+    "initial": "new",
+    "states": ["new", "known"],
+    "transitions": [{"to": "known", "when": {"trait": "email", "op": "exists"}}],
+}
+BODIES = {
+    "triggers": TRIGGER,
+    "tags": TAG,
+    "policies": POLICY,
+    "segments": SEGMENT,
+    "lifecycles": LIFECYCLE,
+}
 ANY = {"If-Match": "*"}
 
 

@@ -7,6 +7,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from services.contracts.definitions import Policy, Tag, Trigger, Workspace
+from services.contracts.segments import Lifecycle, Segment
 from services.triggers.api import resources
 
 _REF: Final = "#/components/schemas/{name}"
@@ -51,6 +52,25 @@ EXAMPLES: Final[dict[str, dict[str, Any]]] = {
         "window": "week",
         "scope": {"kind": "channel", "value": "mail"},
     },
+    "segment": {
+        "id": "valued",
+        "name": "Valued customers",
+        "core": True,
+        "when": {"tag": "orders_30d", "op": "gte", "value": 5},
+    },
+    "lifecycle": {
+        "id": "lifecycle",
+        "name": "Life cycle",
+        "initial": "new",
+        "states": ["new", "active"],
+        "transitions": [
+            {
+                "from": ["new"],
+                "to": "active",
+                "when": {"tag": "orders_30d", "op": "gte", "value": 2},
+            }
+        ],
+    },
     "workspace": {"id": "default", "name": "Shop", "time_zone": "Asia/Shanghai"},
 }
 
@@ -58,14 +78,20 @@ _STRUCTS: Final = (
     Trigger,
     Tag,
     Policy,
+    Segment,
+    Lifecycle,
     Workspace,
     resources.TriggerResource,
     resources.TagResource,
     resources.PolicyResource,
+    resources.SegmentResource,
+    resources.LifecycleResource,
     resources.WorkspaceResource,
     resources.TriggerPage,
     resources.TagPage,
     resources.PolicyPage,
+    resources.SegmentPage,
+    resources.LifecyclePage,
     resources.RevisionState,
     resources.ApplyResult,
     resources.Problem,
@@ -74,6 +100,7 @@ _STRUCTS: Final = (
 PROBLEMS: Final = {
     400: "the body is not JSON",
     401: "no valid bearer token",
+    403: "the role, or the review rule, does not allow it",
     404: "there is none",
     409: "its state, or what depends on it, does not allow this",
     412: "somebody else changed it meanwhile",

@@ -8,6 +8,7 @@ import msgspec
 from starlette.responses import Response
 
 from services.contracts.definitions import Kind, Policy, Tag, Trigger, Workspace
+from services.contracts.segments import Lifecycle, Segment
 from services.contracts.time import Micros, from_micros
 from services.triggers.api.requests import etag
 from services.triggers.definitions.values import (
@@ -61,6 +62,20 @@ class PolicyResource(Resource, frozen=True, kw_only=True):
     published: Policy | None
 
 
+class SegmentResource(Resource, frozen=True, kw_only=True):
+    """A segment and where it stands."""
+
+    draft: Segment | None
+    published: Segment | None
+
+
+class LifecycleResource(Resource, frozen=True, kw_only=True):
+    """A life cycle and where it stands."""
+
+    draft: Lifecycle | None
+    published: Lifecycle | None
+
+
 class WorkspaceResource(Resource, frozen=True, kw_only=True):
     """The workspace's settings and where they stand."""
 
@@ -86,6 +101,20 @@ class PolicyPage(msgspec.Struct, frozen=True, kw_only=True):
     """Policies in order of id; `next_cursor` is null on the last page."""
 
     items: tuple[PolicyResource, ...]
+    next_cursor: str | None
+
+
+class SegmentPage(msgspec.Struct, frozen=True, kw_only=True):
+    """Segments in order of id; `next_cursor` is null on the last page."""
+
+    items: tuple[SegmentResource, ...]
+    next_cursor: str | None
+
+
+class LifecyclePage(msgspec.Struct, frozen=True, kw_only=True):
+    """Life cycles in order of id; `next_cursor` is null on the last page."""
+
+    items: tuple[LifecycleResource, ...]
     next_cursor: str | None
 
 

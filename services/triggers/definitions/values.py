@@ -1,20 +1,32 @@
 """What is kept of a definition, and the ways in which a change of it can be refused."""
 
-from typing import Final, Literal
+from typing import Final, Literal, cast
 
 import msgspec
 
-from services.contracts.definitions import Bundle, Kind, Policy, Tag, Trigger, Workspace
+from services.contracts.definitions import (
+    KINDS,
+    AnyDefinition,
+    Bundle,
+    Kind,
+    Policy,
+    Tag,
+    Trigger,
+    Workspace,
+)
 from services.contracts.errors import CuestreamError
+from services.contracts.segments import Lifecycle, Segment
 from services.contracts.time import Micros
 
-Definition = Trigger | Tag | Policy | Workspace
+Definition = AnyDefinition
 Status = Literal["draft", "live", "paused", "archived"]
 
 PLURALS: Final[dict[str, str]] = {
     "trigger": "triggers",
     "tag": "tags",
     "policy": "policies",
+    "segment": "segments",
+    "lifecycle": "lifecycles",
     "workspace": "workspace",
 }
 """Where a kind stands in a bundle, in the API's addresses and in the places of problems."""
@@ -87,13 +99,14 @@ class Stale(CuestreamError):
     """Somebody else changed it since the caller read it."""
 
 
+_KIND_OF: Final[dict[type[Definition], Kind]] = {
+    type_: cast("Kind", kind) for kind, type_ in KINDS.items()
+}
+
+
 def kind_of(definition: Definition) -> Kind:
     """The kind that a definition's type stands for."""
-    if isinstance(definition, Trigger):
-        return "trigger"
-    if isinstance(definition, Tag):
-        return "tag"
-    return "policy" if isinstance(definition, Policy) else "workspace"
+    return _KIND_OF[type(definition)]
 
 
 def place_of(kind: str, id_: str) -> str:
@@ -111,4 +124,6 @@ def make_bundle(revision: int, definitions: "list[Definition]") -> Bundle:
         triggers=tuple(one for one in ordered if isinstance(one, Trigger)),
         tags=tuple(one for one in ordered if isinstance(one, Tag)),
         policies=tuple(one for one in ordered if isinstance(one, Policy)),
+        segments=tuple(one for one in ordered if isinstance(one, Segment)),
+        lifecycles=tuple(one for one in ordered if isinstance(one, Lifecycle)),
     )

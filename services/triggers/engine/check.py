@@ -8,6 +8,7 @@ import msgspec
 
 from services.contracts.definitions import (
     CAP_WINDOW_MAX,
+    AnyDefinition,
     Bundle,
     Policy,
     Scope,
@@ -19,7 +20,8 @@ from services.contracts.entries import Entry
 from services.contracts.steps import CHANNELS
 from services.contracts.time import DAY, SECOND, parse_duration
 from services.triggers.engine.check_calendar import check_calendar_entry, never_crossed
-from services.triggers.engine.check_conditions import Problems, check_condition
+from services.triggers.engine.check_conditions import Problems, check_condition, segment_name
+from services.triggers.engine.check_segments import check_lifecycle, check_segment
 from services.triggers.engine.check_sending import (
     arbitration_problems,
     quiet_hours_problems,
@@ -35,7 +37,9 @@ from services.triggers.engine.check_waiting import (
 from services.triggers.engine.limits import (
     BUCKETS_MAX,
     DISTINCT_EXACT_MAX,
+    LIFECYCLES_MAX,
     POLICIES_MAX,
+    SEGMENTS_MAX,
     TAGS_BYTES_MAX,
     TAGS_MAX,
     TEXT_BYTES_MAX,
@@ -59,8 +63,6 @@ _VALUE_BYTES: Final = {
     "first": _NUMBER_BYTES + TEXT_BYTES_MAX + 4,
 }
 
-Definition = Trigger | Tag | Policy | Workspace
-
 _TAG_KINDS: Final = {"last": "any", "first": "any", "top_k": "list"}
 _CATEGORIES: Final = ("marketing", "transactional")
 
@@ -75,6 +77,8 @@ def check(bundle: Bundle) -> list[tuple[str, str]]:
         ("tags", bundle.tags, TAGS_MAX),
         ("triggers", bundle.triggers, TRIGGERS_MAX),
         ("policies", bundle.policies, POLICIES_MAX),
+        ("segments", bundle.segments, SEGMENTS_MAX),
+        ("lifecycles", bundle.lifecycles, LIFECYCLES_MAX),
     ):
         ids = Counter(one.id for one in definitions)
         problems += [(f"{kind}.{id_}", "two have this id") for id_, n in ids.items() if n > 1]
@@ -84,6 +88,7 @@ def check(bundle: Bundle) -> list[tuple[str, str]]:
     _check_workspace(bundle.workspace, problems)
     for tag in bundle.tags:
         _check_tag(tag, f"tags.{tag.id}", problems)
+    _check_groups(bundle, tag_kinds, problems)
     for trigger in bundle.triggers:
         _check_trigger(trigger, f"triggers.{trigger.id}", tag_kinds, problems)
     problems += never_crossed(bundle.triggers, bundle.tags)
@@ -99,6 +104,24 @@ def check(bundle: Bundle) -> list[tuple[str, str]]:
             )
             problems.append(("tags", reason))
     return problems
+
+
+def _check_groups(bundle: Bundle, tag_kinds: dict[str, str], problems: Problems) -> None:
+    """Check life cycles and segments, and add to `tag_kinds` what can be asked of them."""
+    of_tags = dict(tag_kinds)
+    for lifecycle in bundle.lifecycles:
+        place = f"lifecycles.{lifecycle.id}"
+        if lifecycle.id in of_tags:
+            problems.append((f"{place}.id", "a tag is called so: its state reads as a tag"))
+        if _shape_fits(lifecycle, place, problems):
+            check_lifecycle(lifecycle, place, problems, tag_kinds=of_tags)
+        tag_kinds.setdefault(lifecycle.id, "any")
+    known = dict(tag_kinds)
+    for segment in bundle.segments:
+        place = f"segments.{segment.id}"
+        if _shape_fits(segment, place, problems):
+            check_segment(segment, place, problems, tag_kinds=known)
+        tag_kinds[segment_name(segment.id)] = "any"
 
 
 def _same_keys(tags: Sequence[Tag]) -> Problems:
@@ -126,7 +149,7 @@ def _bytes_at_most(tag: Tag) -> int:
     return _TAG_BYTES + buckets_of(tag) * (_BUCKET_BYTES + value)
 
 
-def _shape_fits(definition: Definition, place: str, problems: Problems) -> bool:
+def _shape_fits(definition: AnyDefinition, place: str, problems: Problems) -> bool:
     """Whether a definition obeys its schema: one made in code was never asked."""
     try:
         msgspec.convert(msgspec.to_builtins(definition), type(definition))

@@ -16,7 +16,12 @@ _OPS_OF_NUMBERS: Final = frozenset(
 )
 _OPS_OF_LISTS: Final = frozenset({"contains", "exists", "not_exists"})
 _GROUPS: Final = ("all", "any", "not")
-_SUBJECTS: Final = ("property", "tag", "trait")
+_SUBJECTS: Final = ("property", "tag", "trait", "segment")
+
+
+def segment_name(segment: str) -> str:
+    """Under which a segment stands among the tags; no tag is called so."""
+    return f"segment {segment}"
 
 
 def _given(condition: Condition) -> dict[str, Any]:
@@ -27,6 +32,7 @@ def _given(condition: Condition) -> dict[str, Any]:
         "property": condition.property,
         "tag": condition.tag,
         "trait": condition.trait,
+        "segment": condition.segment,
     }
     return {name: value for name, value in fields.items() if value is not None}
 
@@ -39,7 +45,8 @@ def check_condition(
     tag_kinds: Mapping[str, str],
     tags_allowed: bool = True,
 ) -> None:
-    """Add what is wrong with a condition. `tag_kinds`: `number`, `list` or `any` for each tag."""
+    """Add what is wrong with a condition. `tag_kinds`: `number`, `list` or `any` for each tag,
+    anything for each segment under its `segment_name`."""
     clauses = _Walk(problems, tag_kinds, tags_allowed=tags_allowed).visit(condition, place, 1)
     if clauses > CONDITION_CLAUSES_MAX:
         problems.append((place, f"{clauses} clauses, at most {CONDITION_CLAUSES_MAX} are allowed"))
@@ -85,6 +92,9 @@ class _Walk:
 
     def _clause(self, clause: Condition, subject: str, place: str) -> None:
         op = clause.op
+        if clause.segment is not None:
+            self._segment(clause, clause.segment, place)
+            return
         if op is None:
             self._add(f"{place}.op", f"a clause over a {subject} needs an op")
             return
@@ -106,6 +116,12 @@ class _Walk:
         reason = _value_problem(op, clause.value, needs_number=kind == "number")
         if reason is not None:
             self._add(f"{place}.value", reason)
+
+    def _segment(self, clause: Condition, segment: str, place: str) -> None:
+        if clause.op is not None or clause.value is not None:
+            self._add(f"{place}.op", "a segment stands alone: `not` asks who is no member")
+        if segment_name(segment) not in self._tag_kinds:
+            self._add(f"{place}.segment", f"unknown segment {segment!r}, or none can be asked here")
 
 
 def _value_problem(op: str, value: Any, *, needs_number: bool) -> str | None:

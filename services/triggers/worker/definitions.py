@@ -13,10 +13,9 @@ from services.contracts.definitions import (
     DEFAULT_POLICY,
     KINDS,
     VERSIONS_KEPT_MAX,
+    AnyDefinition,
     Bundle,
     DefinitionRecord,
-    Policy,
-    Tag,
     Trigger,
     Workspace,
     definition_key,
@@ -29,8 +28,6 @@ from services.runtime.settings import KafkaSettings
 
 READ_RECORDS_MAX: Final = 1_000
 POLL_MS: Final = 1_000
-
-Definition = Trigger | Tag | Policy | Workspace
 
 _decoder: Final = msgspec.json.Decoder(DefinitionRecord)
 _log = get_logger(__name__)
@@ -106,6 +103,8 @@ class DefinitionHistory:
             triggers=tuple(found["trigger"]),
             tags=tuple(found["tag"]),
             policies=tuple(sorted(found["policy"], key=lambda policy: str(policy.id))),
+            segments=tuple(found["segment"]),
+            lifecycles=tuple(found["lifecycle"]),
             pinned=tuple(pinned),
         )
 
@@ -151,7 +150,7 @@ def _trigger_or_none(record: DefinitionRecord) -> Trigger | None:
     return definition if isinstance(definition, Trigger) else None
 
 
-def _definition(record: DefinitionRecord) -> Definition:
+def _definition(record: DefinitionRecord) -> AnyDefinition:
     definition = msgspec.convert(record.definition, KINDS[record.kind])
     return msgspec.structs.replace(definition, version=record.version)
 

@@ -23,7 +23,7 @@ from services.triggers.definitions.decoding import NotJson
 from services.triggers.definitions.service import Definitions
 from services.triggers.definitions.values import Conflict, NotFound, Stale
 
-KINDS_LISTED: Final[tuple[Kind, ...]] = ("trigger", "tag", "policy")
+KINDS_LISTED: Final[tuple[Kind, ...]] = ("trigger", "tag", "policy", "segment", "lifecycle")
 
 
 def make_app(

@@ -9,7 +9,7 @@ from starlette.types import ASGIApp
 
 from services.runtime.bearer import BearerTokens
 from services.runtime.settings import TokenSettings
-from services.triggers.api.guard import Guard
+from services.triggers.api.guard import Guard, static_tokens
 from tests.api.conftest import TOKEN, client_of
 
 PATHS = [
@@ -63,7 +63,7 @@ async def test_with_no_tokens_configured_nothing_is_accepted() -> None:
     async def inner(*_: object) -> None:
         raise AssertionError("reached the application")
 
-    guard = Guard(inner, BearerTokens(TokenSettings(api_tokens=SecretStr(""))))
+    guard = Guard(inner, static_tokens(BearerTokens(TokenSettings(api_tokens=SecretStr("")))))
     for token in ("", "x", ","):
         async with client_of(guard, token) as client:
             assert (await client.get("/v1/triggers")).status_code == 401

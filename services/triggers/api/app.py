@@ -1,10 +1,10 @@
 """The HTTP application over a `Definitions`; builds no connection of its own."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from typing import Final
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp
@@ -15,10 +15,12 @@ from services.runtime.bearer import BearerTokens
 from services.runtime.health import Health, health_routes
 from services.runtime.metrics import Metrics
 from services.runtime.problems import install_problems, problem
-from services.triggers.api.guard import Guard
+from services.triggers.api.access import admitted
+from services.triggers.api.guard import Guard, static_tokens
 from services.triggers.api.openapi import install_openapi
 from services.triggers.api.routes import changing_routes, reading_routes, trigger_routes
 from services.triggers.api.workspace_routes import publishing_routes, workspace_routes
+from services.triggers.definitions.actors import Forbidden
 from services.triggers.definitions.decoding import NotJson
 from services.triggers.definitions.service import Definitions
 from services.triggers.definitions.values import Conflict, NotFound, Stale
@@ -34,6 +36,7 @@ def make_app(
     metrics: Metrics,
     health: Health,
     relay_problem: Callable[[], str | None] = lambda: None,
+    more_routers: Sequence[APIRouter] = (),
 ) -> ASGIApp:
     """Routes, problems, the OpenAPI document, and the guard before all of it."""
     app = FastAPI(
@@ -44,21 +47,25 @@ def make_app(
         redoc_url=None,
     )
     # Before /{id}/publish and the like, so that no id can stand in for a fixed address.
-    app.include_router(publishing_routes(definitions, relay_problem))
-    app.include_router(workspace_routes(workspace, definitions))
+    made = [
+        publishing_routes(definitions, relay_problem),
+        workspace_routes(workspace, definitions),
+        *more_routers,
+    ]
     for kind in KINDS_LISTED:
-        app.include_router(reading_routes(kind, definitions))
-        app.include_router(changing_routes(kind, definitions))
-    app.include_router(trigger_routes(definitions))
+        made += [reading_routes(kind, definitions), changing_routes(kind, definitions)]
+    for router in (*made, trigger_routes(definitions)):
+        app.include_router(admitted(router))
     app.router.routes.extend(health_routes(metrics, health))
     install_problems(app)
     app.add_exception_handler(DefinitionError, _on_definition)
     app.add_exception_handler(NotFound, _on_refusal)
     app.add_exception_handler(Conflict, _on_refusal)
     app.add_exception_handler(Stale, _on_refusal)
+    app.add_exception_handler(Forbidden, _on_refusal)
     app.add_exception_handler(Exception, _on_bug)
     install_openapi(app)
-    return Guard(app, tokens)
+    return Guard(app, static_tokens(tokens))
 
 
 async def _on_definition(request: Request, error: Exception) -> Response:
@@ -77,6 +84,8 @@ async def _on_refusal(_: Request, error: Exception) -> Response:
         return problem(404, str(error), code="not_found")
     if isinstance(error, Stale):
         return problem(412, str(error), code="stale")
+    if isinstance(error, Forbidden):
+        return problem(403, str(error), code=error.code)
     return problem(409, str(error), code="conflict")
 
 

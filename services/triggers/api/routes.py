@@ -9,6 +9,7 @@ from starlette.responses import Response
 
 from services.contracts.conditions import ID_PATTERN
 from services.contracts.definitions import Kind, Trigger
+from services.triggers.api.access import needs
 from services.triggers.api.openapi import RESPONSES, body_of, shown
 from services.triggers.api.requests import (
     IfMatch,
@@ -18,6 +19,7 @@ from services.triggers.api.requests import (
     read_body,
 )
 from services.triggers.api.resources import answer_page, answer_stored
+from services.triggers.definitions.actors import editing_role, publishing_role
 from services.triggers.definitions.decoding import (
     DEFINITION_BYTES_MAX,
     convert_definition,
@@ -60,7 +62,7 @@ def reading_routes(kind: Kind, definitions: Definitions) -> APIRouter:
 
     @router.post(
         "", status_code=201, summary=f"Create a {kind}", responses=RESPONSES[kind, 201],
-        openapi_extra=body_of(kind),
+        openapi_extra=body_of(kind), dependencies=[needs(editing_role(kind))],
     )  # fmt: skip
     async def create(request: Request, publish: Publish = False) -> Response:
         value = decode_value(await read_body(request, DEFINITION_BYTES_MAX))
@@ -102,7 +104,7 @@ def changing_routes(kind: Kind, definitions: Definitions) -> APIRouter:
 
     @router.put(
         "/{id}", summary=f"Replace the draft of a {kind}", responses=RESPONSES[kind, 200],
-        openapi_extra=body_of(kind),
+        openapi_extra=body_of(kind), dependencies=[needs(editing_role(kind))],
     )  # fmt: skip
     async def replace(
         request: Request,
@@ -115,6 +117,7 @@ def changing_routes(kind: Kind, definitions: Definitions) -> APIRouter:
     @router.patch(
         "/{id}", summary=f"Change parts of a {kind} (JSON Merge Patch)",
         responses=RESPONSES[kind, 200], openapi_extra=body_of(None),
+        dependencies=[needs(editing_role(kind))],
     )  # fmt: skip
     async def patch(
         request: Request,
@@ -124,14 +127,17 @@ def changing_routes(kind: Kind, definitions: Definitions) -> APIRouter:
     ) -> Response:
         return await change(request, id_, if_match, publish, patch=True)
 
-    @router.delete("/{id}", summary=f"Archive a {kind}", responses=RESPONSES[kind, 200])
+    @router.delete(
+        "/{id}", summary=f"Archive a {kind}", responses=RESPONSES[kind, 200],
+        dependencies=[needs(editing_role(kind))],
+    )  # fmt: skip
     async def archive(id_: Id, if_match: IfMatch = None) -> Response:
         expected = expected_edit(if_match, required=True)
         return answer_stored(await definitions.archive(kind, id_, expected=expected))
 
     @router.post(
         "/{id}/publish", summary=f"Put the draft of a {kind} in force",
-        responses=RESPONSES[kind, 200],
+        responses=RESPONSES[kind, 200], dependencies=[needs(publishing_role(kind))],
     )  # fmt: skip
     async def publish(id_: Id, if_match: IfMatch = None) -> Response:
         expected = expected_edit(if_match, required=False)
@@ -145,15 +151,17 @@ def trigger_routes(definitions: Definitions) -> APIRouter:
     router = APIRouter(prefix="/v1/triggers", tags=["triggers"])
 
     @router.post(
-        "/{id}/pause", summary="Pause a trigger at once", responses=RESPONSES["trigger", 200]
-    )
+        "/{id}/pause", summary="Pause a trigger at once", responses=RESPONSES["trigger", 200],
+        dependencies=[needs("reviewer")],
+    )  # fmt: skip
     async def pause(id_: Id, if_match: IfMatch = None) -> Response:
         expected = expected_edit(if_match, required=False)
         return answer_stored(await definitions.set_status(id_, "paused", expected=expected))
 
     @router.post(
-        "/{id}/resume", summary="Resume a paused trigger", responses=RESPONSES["trigger", 200]
-    )
+        "/{id}/resume", summary="Resume a paused trigger", responses=RESPONSES["trigger", 200],
+        dependencies=[needs("reviewer")],
+    )  # fmt: skip
     async def resume(id_: Id, if_match: IfMatch = None) -> Response:
         expected = expected_edit(if_match, required=False)
         return answer_stored(await definitions.set_status(id_, "live", expected=expected))

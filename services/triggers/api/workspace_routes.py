@@ -7,6 +7,7 @@ from fastapi import APIRouter, HTTPException, Request
 from starlette.responses import Response
 
 from services.contracts.errors import DefinitionError
+from services.triggers.api.access import needs
 from services.triggers.api.openapi import APPLY_BODY, RESPONSES, body_of, shown
 from services.triggers.api.requests import IfMatch, expected_edit, read_body
 from services.triggers.api.resources import answer_applied, answer_revision, answer_stored
@@ -46,7 +47,7 @@ def workspace_routes(workspace: str, definitions: Definitions) -> APIRouter:
 
     @router.put(
         "", summary="Replace the workspace's draft", responses=RESPONSES["workspace", 200],
-        openapi_extra=body_of("workspace"),
+        openapi_extra=body_of("workspace"), dependencies=[needs("administrator")],
     )  # fmt: skip
     async def replace(
         request: Request, if_match: IfMatch = None, publish: Publish = False
@@ -56,6 +57,7 @@ def workspace_routes(workspace: str, definitions: Definitions) -> APIRouter:
     @router.patch(
         "", summary="Change parts of the workspace (JSON Merge Patch)",
         responses=RESPONSES["workspace", 200], openapi_extra=body_of(None),
+        dependencies=[needs("administrator")],
     )  # fmt: skip
     async def patch(
         request: Request, if_match: IfMatch = None, publish: Publish = False
@@ -64,7 +66,7 @@ def workspace_routes(workspace: str, definitions: Definitions) -> APIRouter:
 
     @router.post(
         "/publish", summary="Put the workspace's draft in force",
-        responses=RESPONSES["workspace", 200],
+        responses=RESPONSES["workspace", 200], dependencies=[needs("administrator")],
     )  # fmt: skip
     async def publish(if_match: IfMatch = None) -> Response:
         expected = expected_edit(if_match, required=False)
@@ -82,6 +84,7 @@ def publishing_routes(
     @router.post(
         "/apply", summary="Put many definitions in force in one revision",
         responses=shown("ApplyResult"), openapi_extra=APPLY_BODY,
+        dependencies=[needs("operator")],
     )  # fmt: skip
     async def apply(request: Request) -> Response:
         value = decode_value(await read_body(request, APPLY_BYTES_MAX))

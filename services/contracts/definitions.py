@@ -23,6 +23,7 @@ from services.contracts.derived import Derive
 from services.contracts.entries import Entry, Exit
 from services.contracts.segments import Lifecycle, Segment
 from services.contracts.steps import STEPS_MAX, Channel, Step
+from services.contracts.templates import Template
 from services.contracts.time import DURATION_PATTERN
 
 Layer = Literal["basic", "behaviour", "preference", "value", "predicted"]
@@ -233,14 +234,15 @@ class Workspace(
     stopped_channels: Annotated[tuple[Channel, ...], Meta(max_length=10)] = ()
 
 
-AnyDefinition = Trigger | Tag | Policy | Segment | Lifecycle | Workspace
-Kind = Literal["trigger", "tag", "policy", "segment", "lifecycle", "workspace"]
+AnyDefinition = Trigger | Tag | Policy | Segment | Lifecycle | Template | Workspace
+Kind = Literal["trigger", "tag", "policy", "segment", "lifecycle", "template", "workspace"]
 KINDS: Final[dict[str, type[AnyDefinition]]] = {
     "trigger": Trigger,
     "tag": Tag,
     "policy": Policy,
     "segment": Segment,
     "lifecycle": Lifecycle,
+    "template": Template,
     "workspace": Workspace,
 }
 
@@ -266,6 +268,7 @@ class Bundle(msgspec.Struct, frozen=True, kw_only=True):
     policies: tuple[Policy, ...] = (DEFAULT_POLICY,)
     segments: tuple[Segment, ...] = ()
     lifecycles: tuple[Lifecycle, ...] = ()
+    templates: tuple[Template, ...] = ()
     pinned: tuple[Trigger, ...] = ()
 
 
@@ -285,7 +288,15 @@ class DefinitionRecord(msgspec.Struct, frozen=True, kw_only=True):
 
     v: int = 1
     kind: Literal[
-        "trigger", "tag", "policy", "segment", "lifecycle", "workspace", "version", "revision"
+        "trigger",
+        "tag",
+        "policy",
+        "segment",
+        "lifecycle",
+        "template",
+        "workspace",
+        "version",
+        "revision",
     ]
     id: str
     version: int

@@ -43,11 +43,13 @@ class Send(
     (webhook, wecom): addresses and secrets never stand in definitions.
     `when_unknown`: where the provider falls silent and would not notice a repeat, better not
     at all (`at_most_once`) or better twice (`at_least_once`); left out: the dispatcher's setting.
+    `template` names one whose content is sent; what `content` says beside it goes before.
     """
 
     channel: Channel
     to_trait: Name | None = None
     endpoint: Identifier | None = None
+    template: Identifier | None = None
     content: Content = Content()
     when_unknown: WhenUnknown | None = None
 

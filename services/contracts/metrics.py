@@ -231,6 +231,13 @@ ENDED_UNSENT: Final = Metric(
     labels=("reason",),
     meaning="Sends that ended without an attempt: cancelled, expired or quarantined.",
 )
+STOPPED: Final = Metric(
+    name="cuestream_dispatcher_stopped",
+    kind="gauge",
+    unit="stops",
+    service="dispatcher",
+    meaning="Kill switches that are on: everything, and each channel stopped by name.",
+)
 DEAD_LETTERS: Final = Metric(
     name="cuestream_dead_letters_total",
     kind="counter",
@@ -257,4 +264,5 @@ METRICS: Final = (
     CAP_SUPPRESSIONS, DECISION_SECONDS, INGEST_TO_COMMAND_SECONDS, CONSUMER_LAG, TIMERS,
     STATE_PERSONS, DEFINITIONS_REVISION, OUTBOX_PENDING, PROFILE_UPSERTS, LEDGER, ATTEMPTS,
     RETRIES, SEND_SECONDS, DEAD_LETTERS, CIRCUIT_OPEN, RATE_LIMITED, QUARANTINED, ENDED_UNSENT,
+    STOPPED,
 )  # fmt: skip

@@ -12,11 +12,12 @@ from services.dispatcher.addresses import Addresses, digest_of
 from services.dispatcher.channels.port import Accepted, Delayed, Refused, Unknown
 from services.dispatcher.commands import compose, decode_known
 from services.dispatcher.ledger import Claim, Ledger, NewSend
-from services.dispatcher.policy import Settlement, give_up, wait_out
+from services.dispatcher.policy import Settlement, give_up, put_back, wait_out
 from services.dispatcher.provider import Provider
 from services.dispatcher.rates import Rates
 from services.dispatcher.rules import Rules
 from services.dispatcher.settler import Settled, Settler
+from services.dispatcher.stops import Stops
 from services.runtime.metrics import Metrics
 from services.runtime.retry import until_done
 
@@ -53,8 +54,10 @@ class Lane:
         settler: Settler,
         rules: Rules,
         metrics: Metrics,
+        stops: Stops,
     ) -> None:
         self.queue = queue
+        self._stops = stops
         self._providers = providers
         self._by_name = {provider.name: provider for provider in providers}
         self._ledger = ledger
@@ -74,12 +77,15 @@ class Lane:
         self._ending = False
         for provider in providers:
             provider.on_room.append(self._awake.set)
+        stops.on_change.append(self.wake)
 
     def offer(self, sends: Sequence[NewSend], *, urgent: bool) -> dict[str, str]:
         """Which of these new sends may begin at once, and by whom; places are kept for them
         until `take`."""
         provider = self._providers[0]
         if self._ending or provider.rate is not None or provider.out_of_order:
+            return {}
+        if self._stops.holds(self.queue):
             return {}
         if not (urgent or self._drained):
             return {}
@@ -157,6 +163,8 @@ class Lane:
 
     async def _look(self, begin: Begin) -> bool:
         """Claim what is due, for each provider that may have it; whether there may be more."""
+        if self._stops.holds(self.queue):
+            return False
         more, any_ = False, True
         for provider in self._providers:
             reserved = provider.reserve()
@@ -290,6 +298,8 @@ class Lane:
             return give_up("expired", doubtful=claim.doubtful)
         if blocked is not None:
             return give_up(f"quarantined: {blocked}", doubtful=claim.doubtful)
+        if self._stops.holds(self.queue):
+            return put_back("stopped", doubtful=claim.doubtful)
         if wait_micros := self._rules.hold(command):
             return wait_out(wait_micros, doubtful=claim.doubtful)
         return None

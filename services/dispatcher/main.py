@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from services.contracts.errors import Transient
 from services.contracts.metrics import RETRIES
 from services.contracts.time import SECOND
-from services.contracts.topics import COMMANDS, DEAD_LETTERS, EVENTS
+from services.contracts.topics import COMMANDS, DEAD_LETTERS, DEFINITIONS, EVENTS
 from services.dispatcher.addresses import PostgresAddresses, Quarantine
 from services.dispatcher.breaker import BreakerPolicy
 from services.dispatcher.channels.build import Served, build_channels, build_links
@@ -33,6 +33,7 @@ from services.dispatcher.reporter import Reporter
 from services.dispatcher.rules import Rules
 from services.dispatcher.settings import DispatcherSettings
 from services.dispatcher.settler import Settler
+from services.dispatcher.stops import Stops, StopsReader
 from services.dispatcher.withdrawals import Withdrawals
 from services.runtime.clock import Clock, make_clock
 from services.runtime.database import make_engine
@@ -60,7 +61,8 @@ T = TypeVar("T")
 class Dispatcher:
     """The object graph. `channels` says which queues are served; tests bring their own.
 
-    `consumers` read the topic of commands: that of `GROUP`, and that of `URGENT_GROUP`.
+    `consumers` read the topic of commands: that of `GROUP`, and that of `URGENT_GROUP`. What
+    `stops` holds is not attempted; whoever makes it keeps it up to date.
     """
 
     def __init__(
@@ -72,7 +74,9 @@ class Dispatcher:
         engine: AsyncEngine,
         consumers: tuple[AIOKafkaConsumer, AIOKafkaConsumer],
         producer: AIOKafkaProducer,
+        stops: Stops | None = None,
     ) -> None:
+        stops = stops or Stops()
         clock = make_clock(settings.clock)
         self._channels = channels
         self.reader = LedgerReader(engine)
@@ -100,6 +104,7 @@ class Dispatcher:
                 settler=self._settler,
                 rules=rules,
                 metrics=metrics,
+                stops=stops,
             )
             for queue in channels
         }
@@ -256,6 +261,11 @@ async def main(settings: DispatcherSettings, stop: asyncio.Event) -> None:
                 KafkaEvents(clients[0], settings), changes, Withdrawals(engine, changes)
             )
             group.create_task(front.streams.run(engine, stop))
+            stops = Stops()
+            switch = StopsReader(settings, stops, metrics, _retries(metrics))
+            stack.push_async_callback(switch.close)
+            await _unless(stop, until_done("read_stops", switch.load, _retries(metrics)))
+            group.create_task(_unless(stop, switch.run()))
             dispatcher = Dispatcher(
                 settings,
                 channels=channels,
@@ -263,6 +273,7 @@ async def main(settings: DispatcherSettings, stop: asyncio.Event) -> None:
                 engine=engine,
                 producer=clients[0],
                 consumers=clients[1],
+                stops=stops,
             )
             await _unless(stop, dispatcher.prepare())
             del health.ready["start"]
@@ -277,7 +288,7 @@ async def _connect(
 ) -> tuple[AIOKafkaProducer, tuple[AIOKafkaConsumer, AIOKafkaConsumer]]:
     """Wait for the ledger, the topics and the broker; the clients are stopped by `stack`."""
     on_retry = _retries(metrics)
-    topics = (COMMANDS, EVENTS, DEAD_LETTERS)
+    topics = (COMMANDS, EVENTS, DEAD_LETTERS, DEFINITIONS)
     await until_done("find_ledger", reader.require, on_retry)
     await until_done("find_topics", lambda: require_topics(settings, topics), on_retry)
     producer = await until_done(

@@ -98,6 +98,11 @@ def hold(not_between: NotBetween | None, now: Micros) -> int:
     return max(0, int(over.timestamp() * SECOND) - now)
 
 
+def put_back(reason: str, *, doubtful: bool) -> Settlement:
+    """Back to waiting, to be claimed again as soon as anybody may; nothing was attempted."""
+    return Settlement(state=SendState.PENDING, reason=reason, doubtful=doubtful, bound=doubtful)
+
+
 def wait_out(wait_micros: int, *, doubtful: bool) -> Settlement:
     """Back to waiting for quiet hours to end; nothing was attempted."""
     return Settlement(

@@ -23,6 +23,7 @@ from services.dispatcher.commands import NOBODY
 from services.dispatcher.ledger_reads import LedgerReader
 from services.dispatcher.main import GROUP, URGENT_GROUP, Dispatcher
 from services.dispatcher.settings import DispatcherSettings
+from services.dispatcher.stops import Stops
 from services.runtime.database import make_engine, migrate
 from services.runtime.kafka import make_consumer, make_producer, topic_name
 from services.runtime.metrics import Metrics
@@ -155,7 +156,12 @@ class Stage:
 
     @asynccontextmanager
     async def dispatching(
-        self, channels: Mapping[str, Any], *, concurrency: int = 50, metrics: Metrics | None = None
+        self,
+        channels: Mapping[str, Any],
+        *,
+        concurrency: int = 50,
+        metrics: Metrics | None = None,
+        stops: Stops | None = None,
     ) -> AsyncIterator[Dispatcher]:
         """A dispatcher at work, until the block is left and it has ended cleanly."""
         served = {
@@ -176,6 +182,7 @@ class Stage:
             engine=engine,
             consumers=consumers,
             producer=producer,
+            stops=stops,
         )
         stop = asyncio.Event()
         try:

@@ -264,7 +264,7 @@ def test_twenty_steps_in_five_levels_are_numbered_in_the_order_in_which_they_are
     deep = branch(GOLD, wait_for(branch(DEAR, SEND, SEND), SEND, timeout=(SEND, wait("1h"))), SEND)
     trip = journey(SEND, SPLIT, deep, SEND, mark("x"), SEND, SEND, end("over"))
     steps = list(each_step(trip.steps))
-    program = compile_program(trip, (), (), {})
+    program = compile_program(trip, (), (), {}, {})
     assert len(steps) <= STEPS_MAX
     assert [step.number for step in program.steps] == list(range(len(steps)))
     sends = [step.number for step in program.steps if isinstance(step, SendStep)]

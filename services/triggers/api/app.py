@@ -25,7 +25,9 @@ from services.triggers.definitions.decoding import NotJson
 from services.triggers.definitions.service import Definitions
 from services.triggers.definitions.values import Conflict, NotFound, Stale
 
-KINDS_LISTED: Final[tuple[Kind, ...]] = ("trigger", "tag", "policy", "segment", "lifecycle")
+KINDS_LISTED: Final[tuple[Kind, ...]] = (
+    "trigger", "tag", "policy", "segment", "lifecycle", "template",
+)  # fmt: skip
 
 
 def make_app(

@@ -22,7 +22,7 @@ from services.triggers.definitions.postgres import PostgresStore
 from services.triggers.definitions.postgres_outbox import PostgresOutbox
 from services.triggers.definitions.relay import Relay
 from services.triggers.definitions.service import Definitions
-from services.triggers.engine import check
+from services.triggers.definitions.texts import check_whole
 
 WATCH_SECONDS: Final = 1.0
 
@@ -71,7 +71,7 @@ async def main(settings: ApiSettings, stop: asyncio.Event) -> None:
         wall = WallClock()
         definitions = Definitions(
             PostgresStore(engine),
-            check,
+            check_whole,
             workspace=settings.workspace,
             now=lambda: wall.stamp(None),
         )

@@ -8,6 +8,7 @@ from fastapi.openapi.utils import get_openapi
 
 from services.contracts.definitions import Policy, Tag, Trigger, Workspace
 from services.contracts.segments import Lifecycle, Segment
+from services.contracts.templates import Template
 from services.triggers.api import resources
 
 _REF: Final = "#/components/schemas/{name}"
@@ -33,7 +34,10 @@ EXAMPLES: Final[dict[str, dict[str, Any]]] = {
                 "send": {
                     "channel": "mail",
                     "to_trait": "email",
-                    "content": {"subject": "Thank you", "body": "Order {{ order_id }} is packed."},
+                    "content": {
+                        "subject": "Thank you",
+                        "body": "Order {{ event.order_id }} is packed.",
+                    },
                 }
             }
         ],
@@ -71,6 +75,19 @@ EXAMPLES: Final[dict[str, dict[str, Any]]] = {
             }
         ],
     },
+    "template": {
+        "id": "thanks",
+        "name": "Thanks for an order",
+        "channels": ["mail"],
+        "content": {
+            "subject": "Thank you, {{ first_name }}",
+            "body": "Order {{ order_id }} is packed. It is your number {{ tags.orders_30d }}.",
+        },
+        "variables": {
+            "first_name": {"trait": "first_name", "fallback": "dear customer"},
+            "order_id": {"property": "order_id"},
+        },
+    },
     "workspace": {"id": "default", "name": "Shop", "time_zone": "Asia/Shanghai"},
 }
 
@@ -80,18 +97,21 @@ _STRUCTS: Final = (
     Policy,
     Segment,
     Lifecycle,
+    Template,
     Workspace,
     resources.TriggerResource,
     resources.TagResource,
     resources.PolicyResource,
     resources.SegmentResource,
     resources.LifecycleResource,
+    resources.TemplateResource,
     resources.WorkspaceResource,
     resources.TriggerPage,
     resources.TagPage,
     resources.PolicyPage,
     resources.SegmentPage,
     resources.LifecyclePage,
+    resources.TemplatePage,
     resources.RevisionState,
     resources.ApplyResult,
     resources.Problem,

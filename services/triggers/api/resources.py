@@ -9,6 +9,7 @@ from starlette.responses import Response
 
 from services.contracts.definitions import Kind, Policy, Tag, Trigger, Workspace
 from services.contracts.segments import Lifecycle, Segment
+from services.contracts.templates import Template
 from services.contracts.time import Micros, from_micros
 from services.triggers.api.requests import etag
 from services.triggers.definitions.values import (
@@ -76,6 +77,13 @@ class LifecycleResource(Resource, frozen=True, kw_only=True):
     published: Lifecycle | None
 
 
+class TemplateResource(Resource, frozen=True, kw_only=True):
+    """A template and where it stands."""
+
+    draft: Template | None
+    published: Template | None
+
+
 class WorkspaceResource(Resource, frozen=True, kw_only=True):
     """The workspace's settings and where they stand."""
 
@@ -115,6 +123,13 @@ class LifecyclePage(msgspec.Struct, frozen=True, kw_only=True):
     """Life cycles in order of id; `next_cursor` is null on the last page."""
 
     items: tuple[LifecycleResource, ...]
+    next_cursor: str | None
+
+
+class TemplatePage(msgspec.Struct, frozen=True, kw_only=True):
+    """Templates in order of id; `next_cursor` is null on the last page."""
+
+    items: tuple[TemplateResource, ...]
     next_cursor: str | None
 
 

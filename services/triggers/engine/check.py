@@ -1,7 +1,7 @@
 """What is wrong with definitions, each problem with its place: before, not while, deciding."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -18,9 +18,10 @@ from services.contracts.definitions import (
 )
 from services.contracts.entries import Entry
 from services.contracts.steps import CHANNELS
+from services.contracts.templates import Template
 from services.contracts.time import DAY, SECOND, parse_duration
 from services.triggers.engine.check_calendar import check_calendar_entry, never_crossed
-from services.triggers.engine.check_conditions import Problems, check_condition, segment_name
+from services.triggers.engine.check_conditions import Problems, check_condition
 from services.triggers.engine.check_segments import check_lifecycle, check_segment
 from services.triggers.engine.check_sending import (
     arbitration_problems,
@@ -28,12 +29,14 @@ from services.triggers.engine.check_sending import (
     value_tiers_problems,
 )
 from services.triggers.engine.check_steps import all_steps, check_steps, step_conditions
+from services.triggers.engine.check_templates import template_problems
 from services.triggers.engine.check_waiting import (
     check_duration,
     check_events,
     check_waiting,
     conditions_of,
 )
+from services.triggers.engine.clauses import segment_name
 from services.triggers.engine.limits import (
     BUCKETS_MAX,
     DISTINCT_EXACT_MAX,
@@ -42,6 +45,7 @@ from services.triggers.engine.limits import (
     SEGMENTS_MAX,
     TAGS_BYTES_MAX,
     TAGS_MAX,
+    TEMPLATES_MAX,
     TEXT_BYTES_MAX,
     TOP_VALUES_MAX,
     TRIGGERS_MAX,
@@ -79,6 +83,7 @@ def check(bundle: Bundle) -> list[tuple[str, str]]:
         ("policies", bundle.policies, POLICIES_MAX),
         ("segments", bundle.segments, SEGMENTS_MAX),
         ("lifecycles", bundle.lifecycles, LIFECYCLES_MAX),
+        ("templates", bundle.templates, TEMPLATES_MAX),
     ):
         ids = Counter(one.id for one in definitions)
         problems += [(f"{kind}.{id_}", "two have this id") for id_, n in ids.items() if n > 1]
@@ -89,8 +94,14 @@ def check(bundle: Bundle) -> list[tuple[str, str]]:
     for tag in bundle.tags:
         _check_tag(tag, f"tags.{tag.id}", problems)
     _check_groups(bundle, tag_kinds, problems)
+    templates = {one.id: one for one in bundle.templates}
+    for template in bundle.templates:
+        place = f"templates.{template.id}"
+        if _shape_fits(template, place, problems):
+            told = template_problems(template, tag_kinds)
+            problems += [(f"{place}.{name}", reason) for name, reason in told]
     for trigger in bundle.triggers:
-        _check_trigger(trigger, f"triggers.{trigger.id}", tag_kinds, problems)
+        _check_trigger(trigger, f"triggers.{trigger.id}", tag_kinds, templates, problems)
     problems += never_crossed(bundle.triggers, bundle.tags)
     for policy in bundle.policies:
         _check_policy(policy, f"policies.{policy.id}", bundle.triggers, problems)
@@ -221,7 +232,11 @@ def _window_problems(tag: Tag) -> Iterator[tuple[str, str]]:
 
 
 def _check_trigger(
-    trigger: Trigger, place: str, tag_kinds: dict[str, str], problems: Problems
+    trigger: Trigger,
+    place: str,
+    tag_kinds: dict[str, str],
+    templates: Mapping[str, Template],
+    problems: Problems,
 ) -> None:
     before = len(problems)
     for name, condition in (*conditions_of(trigger), *step_conditions(trigger)):
@@ -254,7 +269,7 @@ def _check_trigger(
         check_duration(reentry.cooldown, f"{place}.reentry.cooldown", problems)
     if reentry.mode == "once_per_key" and not trigger.dedup.key:
         problems.append((f"{place}.dedup.key", "mode once_per_key needs a key"))
-    check_steps(trigger, place, problems)
+    check_steps(trigger, place, problems, templates=templates)
 
 
 _ENTRY_KINDS: Final = (

@@ -1,7 +1,7 @@
 """What is wrong with the steps of a trigger."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from math import isfinite
 from typing import Final
 
@@ -20,14 +20,17 @@ from services.contracts.steps import (
     Wait,
     WaitFor,
 )
+from services.contracts.templates import Template
 from services.contracts.time import parse_duration
 from services.triggers.engine.check_conditions import Problems
+from services.triggers.engine.check_templates import template_of_send_problems
 from services.triggers.engine.check_waiting import (
     WITHOUT_EVENT,
     check_duration,
     check_events,
     check_key,
 )
+from services.triggers.engine.contents import content_of
 from services.triggers.engine.limits import TRAIT_BYTES_MAX, TRAIT_NAME_CHARS_MAX
 from services.triggers.engine.program import inner_lists
 from services.triggers.engine.standing import NOTHING_STANDS, Standing
@@ -73,7 +76,9 @@ def step_conditions(trigger: Trigger) -> Iterator[tuple[str, Condition]]:
             yield f"{place}.wait_for.where", step.wait_for.where
 
 
-def check_steps(trigger: Trigger, place: str, problems: Problems) -> None:
+def check_steps(
+    trigger: Trigger, place: str, problems: Problems, *, templates: Mapping[str, Template]
+) -> None:
     """Check the steps of a trigger whose shape and conditions are right."""
     found = list(all_steps(trigger.steps))
     before = len(problems)
@@ -81,7 +86,11 @@ def check_steps(trigger: Trigger, place: str, problems: Problems) -> None:
         reason = f"{len(found)} with the inner ones, at most {STEPS_MAX} are allowed"
         problems.append((f"{place}.steps", reason))
     for at, step in found:
-        problems += [(f"{place}.{name}", reason) for name, reason in _step_problems(at, step)]
+        told = _step_problems(at, step, templates)
+        problems += [(f"{place}.{name}", reason) for name, reason in told]
+        if step.send is not None:
+            told = template_of_send_problems(trigger, step.send, templates)
+            problems += [(f"{place}.{at}.send.{name}", reason) for name, reason in told]
     for at in _too_deep(trigger.steps, f"{place}.steps"):
         problems.append((at, f"nested deeper than {STEPS_DEPTH_MAX} lists"))
     if len(problems) > before:
@@ -105,7 +114,9 @@ def _too_deep(steps: Sequence[Step], place: str, depth: int = 1) -> Iterator[str
                 yield at
 
 
-def _step_problems(place: str, step: Step) -> Iterator[tuple[str, str]]:
+def _step_problems(
+    place: str, step: Step, templates: Mapping[str, Template]
+) -> Iterator[tuple[str, str]]:
     """What is wrong with one step, whatever stands around it."""
     kind = kind_of(step)
     if kind is None:
@@ -114,7 +125,7 @@ def _step_problems(place: str, step: Step) -> Iterator[tuple[str, str]]:
         return
     told: Iterator[tuple[str, str]] = iter(())
     if step.send is not None:
-        told = _send_problems(step.send)
+        told = _send_problems(step.send, templates.get(step.send.template or ""))
     elif step.wait is not None:
         told = _wait_problems(step.wait)
     elif step.wait_for is not None:
@@ -131,14 +142,17 @@ def _step_problems(place: str, step: Step) -> Iterator[tuple[str, str]]:
         yield f"{place}.{kind}{name and f'.{name}'}", reason
 
 
-def _send_problems(send: Send) -> Iterator[tuple[str, str]]:
+def _send_problems(send: Send, template: Template | None) -> Iterator[tuple[str, str]]:
     if send.channel in _WITH_ENDPOINTS and send.endpoint is None:
         yield "endpoint", f"channel {send.channel} needs the name of an endpoint"
     if send.channel not in _WITH_ENDPOINTS and send.endpoint is not None:
         yield "endpoint", f"channel {send.channel} has no endpoints"
     if send.content.html and send.channel != "mail":
         yield "content.html", f"channel {send.channel} knows no HTML"
-    subject, body = send.content.subject.strip(), send.content.body.strip()
+    if send.template is not None and template is None:
+        return  # nobody knows what it says
+    content = content_of(send, template)
+    subject, body = content.subject.strip(), content.body.strip()
     if send.channel == "mail":
         for name, text in (("subject", subject), ("body", body)):
             if not text:

@@ -2,7 +2,7 @@
 
 Together they keep the largest state below `RECORD_BYTES_MAX`: tags 400 kB, sends put off
 200 kB, sends 132 kB, entries 75 kB, slots 50 kB, message ids 49 kB, ids of people taken in 26 kB
-(in ASCII), the rest 50 kB.
+(in ASCII), what is under way 20 kB, the rest 30 kB.
 """
 
 from typing import Final
@@ -48,6 +48,9 @@ SENDS_MAX: Final = 1_000
 """Sends that caps may still count; when a person has so many, further ones are refused."""
 SHADOW_SENDS_MAX: Final = 200
 """The same of sends that a holdout kept back."""
+OPENS_MAX: Final = 32
+"""What is under way at the dispatcher for one person and can be taken back; past it the oldest
+is forgotten, and goes out."""
 OPEN_SENDS_MAX: Final = 64
 OPEN_SEND_KEPT: Final = 7 * DAY
 """Sends that no cap counts are remembered, so many and so long, for their deliveries."""
@@ -75,6 +78,7 @@ TAGS_MAX: Final = 200
 POLICIES_MAX: Final = 50
 SEGMENTS_MAX: Final = 100
 LIFECYCLES_MAX: Final = 10
+TEMPLATES_MAX: Final = 500
 CONDITION_VALUES_MAX: Final = 500
 CONDITION_TEXT_CHARS_MAX: Final = 1_000
 CALENDAR_MEMO_MAX: Final = 4_096

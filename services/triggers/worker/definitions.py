@@ -105,6 +105,7 @@ class DefinitionHistory:
             policies=tuple(sorted(found["policy"], key=lambda policy: str(policy.id))),
             segments=tuple(found["segment"]),
             lifecycles=tuple(found["lifecycle"]),
+            templates=tuple(found["template"]),
             pinned=tuple(pinned),
         )
 

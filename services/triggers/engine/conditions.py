@@ -10,7 +10,14 @@ from typing import Any, Final
 
 from services.contracts.conditions import Condition
 from services.contracts.time import Micros
-from services.triggers.engine.clauses import NUMERIC, contains, lookup, same, same_as_any
+from services.triggers.engine.clauses import (
+    NUMERIC,
+    contains,
+    lookup,
+    same,
+    same_as_any,
+    segment_name,
+)
 from services.triggers.engine.state import PersonState
 
 ReadTag = Callable[[PersonState, Micros], Any]
@@ -31,6 +38,7 @@ class Writer:
     def __init__(self, readers: Mapping[str, ReadTag]) -> None:
         self._readers = readers
         self._read: dict[str, str] = {}
+        self._tags_read: dict[str, str] = {}
         self.namespace: dict[str, Any] = {
             "__builtins__": {},
             "NUMERIC": NUMERIC,
@@ -58,6 +66,15 @@ class Writer:
                 self._read.setdefault(path, f"p{len(self._read)}")
         return [f"{name} = p.get({self.constant(path)})" for path, name in self._read.items()]
 
+    def read_tags_once(self, tags: Iterable[str]) -> list[str]:
+        """Statements that read these once; expressions after them use what was read."""
+        for tag in tags:
+            self._tags_read.setdefault(tag, f"g{len(self._tags_read)}")
+        return [
+            f"{name} = {self.constant(self._readers[tag])}(s, now)"
+            for tag, name in self._tags_read.items()
+        ]
+
     def expression(self, condition: Condition) -> str:
         if condition.all_ is not None:
             return "(" + " and ".join(map(self.expression, condition.all_)) + ")"
@@ -65,10 +82,14 @@ class Writer:
             return "(" + " or ".join(map(self.expression, condition.any_)) + ")"
         if condition.not_ is not None:
             return f"(not {self.expression(condition.not_)})"
+        if condition.segment is not None:
+            return f"{self.constant(self._readers[segment_name(condition.segment)])}(s, now)"
         return self._clause(self.subject(condition), condition.op or "exists", condition.value)
 
     def subject(self, clause: Condition) -> str:
         """Where a clause's value comes from."""
+        if clause.tag in self._tags_read:
+            return self._tags_read[clause.tag]
         if clause.tag is not None:
             return f"{self.constant(self._readers[clause.tag])}(s, now)"
         if clause.property in self._read:

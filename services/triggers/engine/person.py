@@ -153,6 +153,8 @@ def tag_values(state: PersonState, rules: Rules, now: Micros) -> dict[str, Any]:
     for key, data in state.tags.items():
         name, read, stands = named[key]
         values[name] = data[TOTAL] if stands and now < data[LEAVES_AT] else read(data, now)
+    for name, read_derived in rules.derived:
+        values[name] = read_derived(state, now)
     return values
 
 
@@ -163,6 +165,12 @@ def _approximate(state: PersonState, rules: Rules) -> tuple[str, ...]:
         for key, is_estimate in rules.estimates.items()
         if (data := state.tags.get(key)) is not None and is_estimate(data)
     )
+
+
+def _segments(state: PersonState, rules: Rules) -> tuple[str, ...]:
+    if rules.groups is None or state.membership is None:
+        return ()
+    return rules.groups.members(state.membership)
 
 
 def moved(state: PersonState, rules: Rules, out: Outputs) -> None:
@@ -206,5 +214,6 @@ def snapshot(state: PersonState, rules: Rules, now: Micros, out: Outputs) -> Non
             last_message_at=sending.last_message_at,
             first_seen_at=state.first_seen_at,
             last_seen_at=state.last_seen_at,
+            segments=_segments(state, rules),
         )
     )

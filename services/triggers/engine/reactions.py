@@ -22,31 +22,57 @@ from services.triggers.engine.state import PersonState
 from services.triggers.engine.tags import Rolling
 from services.triggers.engine.windows import Window
 
-React = Callable[
-    [Mapping[str, Any], PersonState, Micros, Micros, bool, Outputs], tuple[Any, ...]
-]
+React = Callable[[Mapping[str, Any], PersonState, Micros, Micros, bool, Outputs], tuple[Any, ...]]
 """`react(properties, state, at, now, late, out)`: updates the tags, gives the payloads
 of the entries that match (none for a late event), counts values that did not fit."""
+
+Moments = Callable[[PersonState, Micros], Mapping[str, Any]]
+"""`moments(state, at)`: what the person's clock and calendar show at an instant, by name."""
 
 UTF8_BYTES_A_CHAR_MAX = 4
 
 
+def no_moments(state: PersonState, at: Micros) -> Mapping[str, Any]:
+    """Of where no tag asks for one."""
+    return {}
+
+
 class Listening(msgspec.Struct, frozen=True, eq=False):
-    """A tag that takes in this event, compiled."""
+    """A tag that takes in events of these names, compiled; or takes them off, by its `minus`."""
 
     tag: Tag
     rolling: Rolling
     window: Window
+    events: frozenset[str]
+    where: Condition | None
+    value: str | None
+    takes_off: bool = False
+
+
+def listening_of(tag: Tag, rolling: Rolling, window: Window) -> list[Listening]:
+    """What a tag listens to."""
+    listens = Listening(tag, rolling, window, frozenset(tag.events), tag.where, tag.value)
+    minus = tag.minus
+    if minus is None:
+        return [listens]
+    events, value = frozenset(minus.events), minus.value or tag.value
+    return [listens, Listening(tag, rolling, window, events, minus.where, value, takes_off=True)]
 
 
 def compile_reaction(
     tags: Sequence[Listening],
     entries: Sequence[tuple[Condition | None, Any]],
     readers: Mapping[str, ReadTag],
+    moments: Moments = no_moments,
 ) -> React:
-    """One function for all tags and entries that listen to one event name."""
+    """One function for all tags and entries that listen to one event name.
+
+    `moments` gives what the person's clock showed at the event, for the tags that take that.
+    """
     writer = Writer(readers)
     lines = ["t, g = s.traits, s.tags", *writer.read_once(_read_often(tags, entries))]
+    if any(listening.tag.moment for listening in tags):
+        lines.append(f"m = {writer.constant(moments)}(s, at)")
     buckets: dict[tuple[str, int], str] = {}
     for listening in tags:
         group = listening.window.group
@@ -54,8 +80,8 @@ def compile_reaction(
             buckets[group] = f"b{len(buckets)}"
             lines.append(f"{buckets[group]} = {_bucket(listening.window, writer)}")
         update = _update(listening, buckets[group], writer)
-        if listening.tag.where is not None:
-            lines.append(f"if {writer.expression(listening.tag.where)}:")
+        if listening.where is not None:
+            lines.append(f"if {writer.expression(listening.where)}:")
             update = [f"    {line}" for line in update]
         lines += update
     if entries:
@@ -75,9 +101,9 @@ def _read_often(
     """The properties that more than one clause or tag reads, in order."""
     uses: Counter[str] = Counter()
     for listening in tags:
-        uses.update(_properties(listening.tag.where))
-        if listening.tag.value is not None:
-            uses[listening.tag.value] += 1
+        uses.update(_properties(listening.where))
+        if listening.value is not None:
+            uses[listening.value] += 1
     for where, _ in entries:
         uses.update(_properties(where))
     return [path for path, count in uses.items() if count > 1]
@@ -101,10 +127,12 @@ def _bucket(window: Window, writer: Writer) -> str:
 
 def _update(listening: Listening, bucket: str, writer: Writer) -> list[str]:
     """Statements that take the event in."""
-    tag, key = listening.tag, writer.constant(listening.rolling.key)
-    update = writer.constant(listening.rolling.update)
-    slow = f"{update}(g, {bucket}, at, now, p)"
+    tag, key, rolling = listening.tag, writer.constant(listening.rolling.key), listening.rolling
+    update = writer.constant(rolling.take_off if listening.takes_off else rolling.update)
+    slow = f"{update}(g, {bucket}, at, now, {'p' if tag.moment is None else 'm'})"
     skip = "out.skipped['tag_value'] += 1"
+    if listening.takes_off or tag.moment is not None:
+        return [f"if not {slow}: {skip}"]
     if tag.aggregate == "count":
         return [
             f"d = g.get({key})",

@@ -6,29 +6,30 @@ from typing import Any, Final
 import msgspec
 
 from services.contracts.conditions import Condition
-from services.contracts.definitions import Bundle, Tag, Trigger, ValueTiers, Workspace
+from services.contracts.definitions import Bundle, Trigger, ValueTiers
 from services.contracts.entries import Entry
 from services.contracts.errors import DefinitionError
-from services.contracts.time import Micros, parse_duration
-from services.triggers.engine import tags as rolling
+from services.contracts.time import parse_duration
 from services.triggers.engine.absence import AbsenceSensor
 from services.triggers.engine.caps import Cap, compile_cap
 from services.triggers.engine.check import check
 from services.triggers.engine.conditions import ReadTag, Test, compile_test
 from services.triggers.engine.dates import DateSensor
 from services.triggers.engine.fingerprint import fingerprint_parts
+from services.triggers.engine.groups import Groups, compile_groups, stage_readings, with_segments
 from services.triggers.engine.inactivity import InactivitySensor
 from services.triggers.engine.program import Program, awaited_events, compile_program
 from services.triggers.engine.reactions import Listening, React, compile_reaction
+from services.triggers.engine.readings import Reading
 from services.triggers.engine.schedule import ScheduleSensor
 from services.triggers.engine.sensors import Make, Making, Sensor, Waits, WayOut
 from services.triggers.engine.sequence import SequenceSensor
-from services.triggers.engine.sketches import distinct, top_k
-from services.triggers.engine.state import PersonState, Run, TagData
-from services.triggers.engine.tags import Merge, Read, Rolling, tag_key
+from services.triggers.engine.state import Open, Run, TagData
+from services.triggers.engine.tagging import compile_tags, moments_of
+from services.triggers.engine.tags import Merge, Read
 from services.triggers.engine.waits import Match, compile_match
 from services.triggers.engine.watch import WatchSensor, tag_change, threshold
-from services.triggers.engine.windows import Calendar, Window, calendar_of, window_of
+from services.triggers.engine.windows import Calendar, calendar_of
 
 PAUSED: Final = "paused"
 DECIDED_STATUSES: Final = frozenset({"live", PAUSED})
@@ -71,12 +72,22 @@ class Versions:
         """The rule that a run goes by, None where it is not to be had any more."""
         rule = self._current.get(run.trigger)
         if rule is not None and rule.trigger.version != run.trigger_version:
-            key = run.trigger, run.trigger_version
-            if key not in self._known:
-                self._known[key] = self._earlier(key, rule.trigger.status)
-            rule = self._known[key]
+            rule = self._before(run.trigger, run.trigger_version, rule)
         # A trigger that was removed and made again may count its versions from 1 again.
         return rule if rule is not None and rule.program.knows(run.step, run.reason) else None
+
+    def under(self, open_: Open) -> Rule | None:
+        """The rule by which something was asked of the dispatcher, None where it is gone."""
+        rule = self._current.get(open_.trigger)
+        if rule is not None and rule.trigger.version != open_.trigger_version:
+            rule = self._before(open_.trigger, open_.trigger_version, rule)
+        return rule if rule is not None and open_.step < rule.program.end else None
+
+    def _before(self, trigger: str, version: int, current: Rule) -> Rule | None:
+        key = trigger, version
+        if key not in self._known:
+            self._known[key] = self._earlier(key, current.trigger.status)
+        return self._known[key]
 
     def _earlier(self, key: tuple[str, int], status: Any) -> Rule | None:
         trigger = self._pinned.get(key)
@@ -105,48 +116,32 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     estimates: dict[int, Callable[[TagData], bool]]
     merge_tag: dict[int, Merge]
     read_tag: dict[str, ReadTag]
+    readings: dict[str, Reading]
+    derived: tuple[tuple[str, ReadTag], ...]
     tags_empty: dict[str, Any]
     triggers: dict[str, Rule]
     versions: Versions
     sensors: dict[int, tuple[Rule, Sensor]]
     hearing: dict[str, tuple[int, ...]]
-    """For each event that sensors, exits or waiting runs listen to: the sensors."""
+    """For each event that sensors, exits, waiting runs or groups listen to: the sensors."""
     for_everyone: tuple[int, ...]
     watching: frozenset[int]
     """The sensors that follow tags, and so look before an event changes them."""
     exits: dict[str, tuple[WayOut, ...]]
+    groups: Groups | None
     statuses: dict[str, str]
     caps: tuple[Cap, ...]
 
 
-def _compile_tag(tag: Tag, window: Window) -> Rolling:
-    key, path = tag_key(tag), tag.value or ""
-    if tag.aggregate == "count":
-        return rolling.count(key, window)
-    if tag.aggregate == "distinct":
-        return distinct(key, window, path)
-    if tag.aggregate == "top_k":
-        return top_k(key, window, path, tag.k, parse_duration(tag.half_life))
-    return rolling.SIMPLE[tag.aggregate](key, window, path)
-
-
-def _reader(tag: Rolling) -> ReadTag:
-    key, read, empty = tag.key, tag.read, tag.empty
-
-    def value(state: PersonState, now: Micros) -> Any:
-        data = state.tags.get(key)
-        return empty if data is None else read(data, now)
-
-    return value
-
-
 def _compile_trigger(
-    trigger: Trigger, caps: Sequence[Cap], readers: dict[str, ReadTag], settings: Workspace
+    trigger: Trigger, caps: Sequence[Cap], readers: dict[str, ReadTag], bundle: Bundle
 ) -> Rule:
     cooldown, arbitration = trigger.reentry.cooldown, trigger.arbitration_window
+    templates = {one.id: one for one in bundle.templates}
+    quiet_hours = bundle.workspace.quiet_hours
     return Rule(
         trigger=trigger,
-        program=compile_program(trigger, caps, settings.quiet_hours, readers),
+        program=compile_program(trigger, caps, quiet_hours, readers, templates),
         way_out=None if trigger.exit is None else compile_match(trigger.exit, readers),
         audience=trigger.audience,
         audience_holds=(
@@ -161,19 +156,24 @@ def _compile_trigger(
 
 
 def _compile_reactions(
-    tags: Sequence[Listening], rules: Sequence[Rule], readers: dict[str, ReadTag]
+    tags: Sequence[Listening],
+    rules: Sequence[Rule],
+    readers: dict[str, ReadTag],
+    calendar: Calendar,
 ) -> dict[str, React]:
-    names = {name for one in tags for name in one.tag.events}
+    moments = moments_of(calendar)
+    names = {name for one in tags for name in one.events}
     names |= {name for rule in rules for name in rule.trigger.entry.events}
     return {
         name: compile_reaction(
-            [one for one in tags if name in one.tag.events],
+            [one for one in tags if name in one.events],
             [
                 (rule.trigger.entry.where, rule)
                 for rule in rules
                 if name in rule.trigger.entry.events
             ],
             readers,
+            moments,
         )
         for name in sorted(names)
     }
@@ -198,13 +198,11 @@ def entry_kind(entry: Entry) -> str | None:
 
 def _compile_sensors(
     rules: Sequence[Rule],
-    tags: Sequence[Listening],
+    readings: dict[str, Reading],
     readers: dict[str, ReadTag],
     calendar: Calendar,
     late_after: int,
 ) -> dict[int, tuple[Rule, Sensor]]:
-    tag_events = {one.tag.id: frozenset(one.tag.events) for one in tags}
-    tag_keys = {one.tag.id: one.rolling.key for one in tags}
     sensors: dict[int, tuple[Rule, Sensor]] = {}
     for rule in rules:
         trigger = rule.trigger
@@ -216,8 +214,7 @@ def _compile_sensors(
             making = Making(
                 trigger=trigger,
                 read_tag=readers,
-                tag_events=tag_events,
-                tag_keys=tag_keys,
+                readings=readings,
                 calendar=calendar,
                 late_after=late_after,
             )
@@ -229,10 +226,10 @@ def _compile_sensors(
 
 def _basis(entry: Entry, making: Making) -> list[str]:
     """What an entry speaks of without saying it, and means something else once it changes."""
-    keys, watched = making.tag_keys, entry.tag_change or entry.threshold
-    basis = [] if watched is None else [str(keys[watched.tag])]
+    readings, watched = making.readings, entry.tag_change or entry.threshold
+    basis = [] if watched is None else [*readings[watched.tag].inputs.basis]
     if entry.threshold is not None and entry.threshold.share_of is not None:
-        basis.append(str(keys[entry.threshold.share_of]))
+        basis += readings[entry.threshold.share_of].inputs.basis
     if entry.schedule is not None and entry.schedule.time_zone is None:
         basis.append(making.calendar.zone)
     return basis
@@ -286,25 +283,25 @@ def compile_rules(bundle: Bundle, *, workspace: str = "default") -> Rules:
     settings = bundle.workspace
     calendar = calendar_of(settings.time_zone)
     caps = tuple(compile_cap(one) for one in sorted(bundle.policies, key=lambda one: one.id))
-    tags = [
-        Listening(tag, _compile_tag(tag, window), window)
-        for tag in sorted(bundle.tags, key=lambda one: one.id)
-        for window in (window_of(tag, calendar),)
-    ]
-    readers = {one.tag.id: _reader(one.rolling) for one in tags}
+    tags = compile_tags(bundle, calendar)
+    stages = stage_readings(bundle.lifecycles, tags.readings)
+    readings = {**tags.readings, **stages}
+    readers = with_segments(readings, bundle.segments)
+    reads = {one.key: one.read for _, one in tags.rolling}
+    groups = compile_groups(bundle.lifecycles, bundle.segments, readings, reads)
     rules = [
-        _compile_trigger(trigger, caps, readers, settings)
+        _compile_trigger(trigger, caps, readers, bundle)
         for trigger in sorted(bundle.triggers, key=lambda one: one.id)
         if trigger.status in DECIDED_STATUSES
     ]
     late_after = parse_duration(settings.late_after)
-    sensors = _compile_sensors(rules, tags, readers, calendar, late_after)
+    sensors = _compile_sensors(rules, readings, readers, calendar, late_after)
     current = {rule.trigger.id: rule for rule in rules}
     pinned = [one for one in bundle.pinned if one.id in current]
 
     def compile_pinned(trigger: Trigger) -> Rule | None:
         alone = msgspec.structs.replace(bundle, triggers=(trigger,), policies=(), pinned=())
-        return None if check(alone) else _compile_trigger(trigger, caps, readers, settings)
+        return None if check(alone) else _compile_trigger(trigger, caps, readers, bundle)
 
     runs = [*(rule.trigger for rule in rules), *pinned]
     return Rules(
@@ -320,23 +317,27 @@ def compile_rules(bundle: Bundle, *, workspace: str = "default") -> Rules:
         test_people=frozenset(settings.test_people),
         stopped=settings.stopped,
         stopped_channels=frozenset(settings.stopped_channels),
-        reactions=_compile_reactions(tags, rules, readers),
-        tags={
-            one.rolling.key: (one.tag.id, one.rolling.read, one.rolling.total_stands)
-            for one in tags
-        },
+        reactions=_compile_reactions(tags.listening, rules, readers, calendar),
+        tags={one.key: (tag.id, one.read, one.total_stands) for tag, one in tags.rolling},
         estimates={
-            one.rolling.key: one.rolling.approximate
-            for one in tags
-            if one.rolling.approximate is not None
+            one.key: one.approximate for _, one in tags.rolling if one.approximate is not None
         },
-        merge_tag={one.rolling.key: one.rolling.merge for one in tags},
+        merge_tag={one.key: one.merge for _, one in tags.rolling},
         read_tag=readers,
-        tags_empty={one.tag.id: one.rolling.empty for one in tags},
+        readings=readings,
+        derived=(*tags.derived, *((id_, one.read) for id_, one in stages.items())),
+        groups=groups,
+        tags_empty={tag.id: one.empty for tag, one in tags.rolling},
         triggers=current,
         versions=Versions(current, pinned, compile_pinned),
         sensors=sensors,
-        hearing=_hearing(sensors, [name for one in runs for name in awaited_events(one)]),
+        hearing=_hearing(
+            sensors,
+            [
+                *(name for one in runs for name in awaited_events(one)),
+                *(() if groups is None else groups.hearing),
+            ],
+        ),
         exits=_compile_exits(rules, sensors),
         for_everyone=tuple(key for key, (_, one) in sensors.items() if one.for_everyone),
         watching=frozenset(

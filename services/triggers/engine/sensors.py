@@ -14,6 +14,7 @@ from services.contracts.definitions import Trigger
 from services.contracts.event import Event
 from services.contracts.time import Micros
 from services.triggers.engine.conditions import ReadTag
+from services.triggers.engine.readings import Reading
 from services.triggers.engine.state import PersonState, Slot
 from services.triggers.engine.waits import Match
 from services.triggers.engine.windows import Calendar
@@ -83,10 +84,8 @@ class Making(msgspec.Struct, frozen=True, kw_only=True, eq=False):
 
     trigger: Trigger
     read_tag: Mapping[str, ReadTag]
-    tag_events: Mapping[str, frozenset[str]]
-    """The events that each tag takes in."""
-    tag_keys: Mapping[str, int]
-    """Where each tag's data stands in a state."""
+    readings: Mapping[str, Reading]
+    """How each tag is read, and what it is made of."""
     calendar: Calendar
     """The workspace's."""
     late_after: int

@@ -44,7 +44,8 @@ _KEY_SHIFT: Final = 32
 class Rolling(msgspec.Struct, frozen=True, kw_only=True):
     """One compiled tag. `read` wants the person's data of this tag, `empty` is its value
     where there is none. `approximate` says whether a value is an estimate; with
-    `total_stands` the running total is the value, as long as no bucket has left."""
+    `total_stands` the running total is the value, as long as no bucket has left. `take_off`
+    is the update by an event that counts the other way."""
 
     key: int
     update: Update
@@ -53,6 +54,7 @@ class Rolling(msgspec.Struct, frozen=True, kw_only=True):
     merge: Merge
     approximate: Callable[[TagData], bool] | None = None
     total_stands: bool = False
+    take_off: Update | None = None
 
 
 def tag_key(tag: Tag) -> int:
@@ -64,8 +66,13 @@ def tag_key(tag: Tag) -> int:
     where = msgspec.json.encode(tag.where).decode() if tag.where is not None else ""
     events = msgspec.json.encode(sorted(set(tag.events))).decode()
     half_life = tag.half_life if tag.aggregate == "top_k" else ""
-    parts = (tag.id, tag.aggregate, events, where, tag.value or "", half_life)
-    return fingerprint_parts((*parts, tag.window or "", tag.bucket or "")) >> _KEY_SHIFT
+    parts = [tag.id, tag.aggregate or "", events, where, tag.value or "", half_life]
+    parts += [tag.window or "", tag.bucket or ""]
+    if tag.minus is not None:
+        parts.append(msgspec.json.encode(tag.minus).decode())
+    if tag.moment is not None:
+        parts.append(tag.moment)
+    return fingerprint_parts(parts) >> _KEY_SHIFT
 
 
 def _evict(data: TagData, now: Micros, window: Window, combine: Combine) -> None:
@@ -134,13 +141,28 @@ def count(key: int, window: Window) -> Rolling:
             data[TOTAL] += 1
         return True
 
+    def take_off(tags: Tags, bucket: int, at: Micros, now: Micros, properties: Properties) -> bool:
+        data = tags.setdefault(key, [NEVER, 0])
+        index = _place(data, bucket, now, window, sum, 0)
+        if index is not None:
+            data[index] -= 1
+            data[TOTAL] -= 1
+        return True
+
     def read(data: TagData, now: Micros) -> Any:
         if now >= data[LEAVES_AT]:
             _evict(data, now, window, sum)
         return data[TOTAL]
 
-    merge = _merging(window, sum, add)
-    return Rolling(key=key, update=update, read=read, empty=0, merge=merge, total_stands=True)
+    return Rolling(
+        key=key,
+        update=update,
+        read=read,
+        empty=0,
+        merge=_merging(window, sum, add),
+        total_stands=True,
+        take_off=take_off,
+    )
 
 
 def is_number(value: Any) -> bool:
@@ -160,9 +182,9 @@ def _float_total(values: list[Any]) -> float:
     return float(sum(values))
 
 
-def sum_(key: int, window: Window, path: str) -> Rolling:
+def sum_(key: int, window: Window, path: str, minus_path: str = "") -> Rolling:
     """The sum of a numeric property, given to six decimals."""
-    get = get_of(path)
+    get, get_minus = get_of(path), get_of(minus_path or path)
 
     def update(tags: Tags, bucket: int, at: Micros, now: Micros, properties: Properties) -> bool:
         value = get(properties)
@@ -180,13 +202,24 @@ def sum_(key: int, window: Window, path: str) -> Rolling:
             data[TOTAL] += value
         return True
 
+    def take_off(tags: Tags, bucket: int, at: Micros, now: Micros, properties: Properties) -> bool:
+        value = get_minus(properties)
+        if not is_number(value):
+            return value is None
+        data = tags.setdefault(key, [NEVER, 0.0])
+        index = _place(data, bucket, now, window, _float_total, 0.0)
+        if index is not None:
+            data[index] -= value
+            data[TOTAL] -= value
+        return True
+
     def read(data: TagData, now: Micros) -> Any:
         if now >= data[LEAVES_AT]:
             _evict(data, now, window, _float_total)
         return round(data[TOTAL], SUM_DIGITS)
 
     merge = _merging(window, _float_total, add)
-    return Rolling(key=key, update=update, read=read, empty=0.0, merge=merge)
+    return Rolling(key=key, update=update, read=read, empty=0.0, merge=merge, take_off=take_off)
 
 
 def _pair_total(values: list[Any]) -> list[Any]:

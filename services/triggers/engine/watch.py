@@ -5,7 +5,7 @@ something else. Events change tags, and so does time: at the instants at which a
 its window, and there it looks at each of them as of that instant.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, Final
 
 from services.contracts.conditions import Condition
@@ -15,6 +15,7 @@ from services.triggers.engine.clauses import NUMERIC
 from services.triggers.engine.conditions import compile_test
 from services.triggers.engine.fingerprint import fingerprint_parts, value_text
 from services.triggers.engine.limits import NEVER
+from services.triggers.engine.readings import Inputs, inputs_of, together
 from services.triggers.engine.sensors import DUE, Entered, Making, Sensed
 from services.triggers.engine.state import PersonState, Slot, new_state
 from services.triggers.engine.tags import LEAVES_AT
@@ -39,15 +40,15 @@ class WatchSensor:
 
     def __init__(
         self,
-        making: Making,
-        tags: Sequence[str],
+        inputs: Inputs,
         *,
         kind: str,
         look: Look,
         comes_in: Callable[[Any, Any], bool],
     ) -> None:
-        self.hears = frozenset(name for tag in tags for name in making.tag_events[tag])
-        self._keys = tuple(making.tag_keys[tag] for tag in tags)
+        self.hears = inputs.events
+        self._keys = inputs.keys
+        self._inputs = inputs if inputs.clocks else None
         self._kind = kind
         self._look = look
         self._comes_in = comes_in
@@ -100,6 +101,8 @@ class WatchSensor:
             # A value that has left already leaves no second time.
             if data is not None and at < data[LEAVES_AT] < changes_at:
                 changes_at = data[LEAVES_AT]
+        if self._inputs is not None:
+            changes_at = self._inputs.changes_at(state, at)
         came_in = self._comes_in(before, seen)
         if changes_at == NEVER and seen == self._at_first:
             return None, came_in
@@ -112,9 +115,8 @@ def tag_change(making: Making) -> WatchSensor:
     assert entry is not None
     read = making.read_tag[entry.tag]
     changed = entry.change == "changed"
-    holds = compile_test(
-        Condition(tag=entry.tag, op=entry.op or "exists", value=entry.value), making.read_tag
-    )
+    condition = Condition(tag=entry.tag, op=entry.op or "exists", value=entry.value)
+    holds = compile_test(condition, making.read_tag)
     comes_in = {
         "entered": lambda before, seen: seen and not before,
         "left": lambda before, seen: before and not seen,
@@ -124,7 +126,9 @@ def tag_change(making: Making) -> WatchSensor:
     def look(state: PersonState, at: Micros) -> Any:
         return _value_key(read(state, at)) if changed else holds(_NOTHING, state, at)
 
-    return WatchSensor(making, (entry.tag,), kind="tag_change", look=look, comes_in=comes_in)
+    reading = making.readings[entry.tag]
+    inputs = reading.inputs if changed else inputs_of(condition, making.readings)
+    return WatchSensor(inputs, kind="tag_change", look=look, comes_in=comes_in)
 
 
 def _value_key(value: Any) -> int:
@@ -157,5 +161,10 @@ def threshold(making: Making) -> WatchSensor:
     def comes_in(before: Any, seen: Any) -> bool:
         return before is (not up) and seen is up
 
-    tags = (entry.tag,) if entry.share_of is None else (entry.tag, entry.share_of)
-    return WatchSensor(making, tags, kind="threshold", look=look, comes_in=comes_in)
+    reading = making.readings[entry.tag]
+    inputs = (
+        reading.at_bounds([bound])
+        if entry.share_of is None
+        else together([reading.inputs, making.readings[entry.share_of].inputs])
+    )
+    return WatchSensor(inputs, kind="threshold", look=look, comes_in=comes_in)

@@ -11,6 +11,7 @@ from services.cli.dead_letters_done import discard_command, replay_command
 from services.cli.demo import demo_command
 from services.cli.explain import explain_command
 from services.cli.migrations import OWNERS, migrate_all
+from services.cli.rfm import rfm_command
 from services.cli.up import up_command
 from services.contracts.topics import TOPICS
 from services.runtime.kafka import create_topics
@@ -27,6 +28,7 @@ app.command("demo")(demo_command)
 app.command("apply")(apply_command)
 app.command("backtest")(backtest_command)
 app.command("explain")(explain_command)
+app.command("rfm")(rfm_command)
 dead_letters.app.command("replay")(replay_command)
 dead_letters.app.command("discard")(discard_command)
 app.add_typer(dead_letters.app, name="dlq")

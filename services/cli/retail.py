@@ -58,7 +58,8 @@ class Line(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     message_id: str
 
 
-def _open(path: Path) -> TextIO:
+def open_text(path: Path) -> TextIO:
+    """Open a text file in UTF-8, plain or gzipped, told apart by its first bytes."""
     with path.open("rb") as raw:
         packed = raw.read(2) == b"\x1f\x8b"
     if packed:
@@ -117,7 +118,7 @@ def read_lines(path: Path) -> Iterator[Line]:
     """
     before = ""
     try:
-        with _open(path) as text:
+        with open_text(path) as text:
             rows = csv.reader(text, strict=True)
             if tuple(next(rows, ())) != COLUMNS:
                 raise Malformed("bad_file", f"the first line must be {','.join(COLUMNS)}")

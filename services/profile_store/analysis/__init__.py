@@ -1,0 +1,1 @@
+"""What populations say: RFM and repeat-purchase models. Pure, no I/O, no clock."""

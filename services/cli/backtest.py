@@ -10,13 +10,15 @@ import typer
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
 from services.cli import console
-from services.cli.backtest_play import PERCENT
-from services.cli.backtest_report import Report, encode_report
-from services.cli.backtest_rules import bundle_of, read_files, read_topic_bundle
-from services.cli.backtest_run import TOPIC, Say, question, run
+from services.cli.backtest_rules import read_files
+from services.cli.backtest_run import TOPIC, question, run
 from services.cli.backtest_tables import render
 from services.contracts.definitions import Bundle
 from services.runtime.settings import KafkaSettings, load
+from services.triggers.backtest.play import PERCENT
+from services.triggers.backtest.report import Report, encode_report
+from services.triggers.backtest.rules import bundle_of, read_topic_bundle
+from services.triggers.backtest.run import Say
 
 SAMPLES_MAX: Final = 1_000
 GC_THRESHOLD: Final = (100_000, 20, 50)

@@ -8,7 +8,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from services.cli.backtest_report import Report, Sample, TriggerResult
+from services.triggers.backtest.report import Report, Sample, TriggerResult
 
 
 def render(report: Report) -> RenderableType:

@@ -12,7 +12,6 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.cli.dead_letters import is_done
-from services.cli.topics import read_topic
 from services.contracts.codec import decode_delivery, decode_json, decode_pack
 from services.contracts.command import SendCommand
 from services.contracts.deadletter import DeadLetter
@@ -30,6 +29,7 @@ from services.contracts.topics import (
 )
 from services.runtime.database import transient_errors
 from services.runtime.settings import KafkaSettings
+from services.runtime.topic_reading import read_topic
 
 READ_SECONDS_MAX: Final = 300.0
 """For one topic; the embedded broker hands out some hundred thousand records a second."""

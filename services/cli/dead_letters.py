@@ -9,12 +9,12 @@ import typer
 from rich.table import Table
 
 from services.cli import console
-from services.cli.topics import read_topic
 from services.contracts.deadletter import DeadLetter, LetterDone
 from services.contracts.errors import CuestreamError
 from services.contracts.time import from_micros
 from services.contracts.topics import DEAD_LETTERS, KIND_DONE, KIND_HEADER
 from services.runtime.settings import KafkaSettings, load
+from services.runtime.topic_reading import read_topic
 
 READ_SECONDS_MAX: Final = 60.0
 LIST_MAX: Final = 1_000

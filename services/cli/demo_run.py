@@ -23,12 +23,12 @@ from services.cli.replay import Sender, chunks, send_paced, send_ticks
 from services.cli.retail import Line, read_lines
 from services.cli.stack import Stack
 from services.cli.summary import Latency, Summary, latency
-from services.cli.topics import ends_of
 from services.contracts.metrics import EVENTS as EVENTS_FOLDED
 from services.contracts.metrics import INGEST_EVENTS
 from services.contracts.time import SECOND, Micros
 from services.contracts.topics import EVENTS, PROFILES
 from services.runtime.kafka import make_producer, topic_name
+from services.runtime.topic_reading import ends_of
 
 LANES: Final = 4
 PACED_LINES_MAX: Final = 2_500

@@ -14,10 +14,10 @@ from tempfile import TemporaryDirectory
 from typing import BinaryIO
 
 from services.cli.backtest import GC_THRESHOLD
-from services.cli.backtest_report import encode_report
 from services.cli.backtest_run import question, run
 from services.contracts.codec import encode_json
 from services.contracts.time import DAY, from_micros
+from services.triggers.backtest.report import encode_report
 from tests.benchmarks.workload import as_message, bundle, shoppers
 
 EVENTS = 1_000_000

@@ -5,10 +5,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from services.cli.backtest_report import Report, TriggerResult
 from services.cli.backtest_run import question, run
 from services.contracts.definitions import Policy, Tag, Trigger
 from services.contracts.time import Micros, from_micros
+from services.triggers.backtest.report import Report, TriggerResult
 from tests.engine.build import bundle
 
 DRAFT = """

@@ -17,17 +17,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from services.cli.backtest_play import Play
-from services.cli.backtest_report import encode_report
-from services.cli.backtest_rules import bundle_of
 from services.cli.backtest_run import question
-from services.cli.backtest_spool import Spool
 from services.cli.backtest_tables import render
 from services.contracts.decision import Decision
 from services.contracts.definitions import Bundle
 from services.contracts.event import Event
 from services.contracts.segment import parse_message
 from services.contracts.time import DAY, HOUR, MINUTE, SECOND, Micros, from_micros
+from services.triggers.backtest.play import Play
+from services.triggers.backtest.report import encode_report
+from services.triggers.backtest.rules import bundle_of
+from services.triggers.backtest.spool import Spool
 from services.triggers.engine import (
     Outputs,
     PersonState,

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from services.cli.backtest_report import encode_report
 from services.cli.demo import bundled_sample
 from services.contracts.errors import CuestreamError
+from services.triggers.backtest.report import encode_report
 from tests.cli.backtesting import DRAFT, backtest, history, message, of
 from tests.engine.build import NOON
 

@@ -7,7 +7,6 @@ import msgspec
 import pytest
 
 from services.cli.dead_letters_done import Chosen, again, discard, replay
-from services.cli.topics import read_topic
 from services.contracts.codec import decode_pack, encode_json
 from services.contracts.command import SendCommand
 from services.contracts.deadletter import DeadLetter
@@ -26,6 +25,7 @@ from services.contracts.topics import (
 from services.runtime.dead_letters import send_dead_letter
 from services.runtime.kafka import create_topics, make_producer, partition_of
 from services.runtime.settings import KafkaSettings
+from services.runtime.topic_reading import read_topic
 from tests.cli.test_dead_letters import NOON, listed
 from tests.dispatcher.support import a_command
 

@@ -9,9 +9,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from services.cli.backtest_rules import read_topic_bundle
 from services.cli.backtest_run import question, run
-from services.cli.explain import CHANGELOG, explain_from_topics
 from services.contracts.codec import encode_json, encode_pack
 from services.contracts.definitions import HEAD_KEY, DefinitionRecord, definition_key
 from services.contracts.errors import CuestreamError, Transient
@@ -27,8 +25,10 @@ from services.contracts.topics import (
 )
 from services.runtime.kafka import create_topics, make_producer, partition_of, topic_name
 from services.runtime.settings import KafkaSettings
+from services.triggers.backtest.rules import read_topic_bundle
 from services.triggers.definitions.values import Definition, kind_of
 from services.triggers.engine import Outputs, compile_rules, decide, encode_state, new_state
+from services.triggers.trial.from_topics import CHANGELOG, explain_from_topics
 from tests.engine.build import bundle, policy, trigger
 
 pytestmark = pytest.mark.embedded

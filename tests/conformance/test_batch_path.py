@@ -11,7 +11,6 @@ from typing import Any
 
 from aiokafka import AIOKafkaProducer
 
-from services.cli.topics import committed, read_topic
 from services.contracts.topics import EVENTS, Topic
 from services.runtime.batch.app import BatchApp, BatchOptions, build_app, changelog_of, running
 from services.runtime.batch.consumer import BatchMessage
@@ -19,6 +18,7 @@ from services.runtime.batch.states import States
 from services.runtime.batch.writer import VALUE_BYTES_MAX, BatchWriter, Headed
 from services.runtime.kafka import create_topics, make_producer, topic_name
 from services.runtime.settings import KafkaSettings
+from services.runtime.topic_reading import committed, read_topic
 
 GROUP = "batches"
 PARTITIONS = 4

@@ -10,7 +10,6 @@ from uuid import NAMESPACE_URL, uuid5
 import msgspec
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
-from services.cli.topics import committed, read_topic
 from services.contracts.codec import decode_delivery, encode_json
 from services.contracts.command import Cancel, Content, SendCommand
 from services.contracts.deadletter import DeadLetter
@@ -27,6 +26,7 @@ from services.dispatcher.stops import Stops
 from services.runtime.database import make_engine, migrate
 from services.runtime.kafka import make_consumer, make_producer, topic_name
 from services.runtime.metrics import Metrics
+from services.runtime.topic_reading import committed, read_topic
 
 WAIT_SECONDS = 30.0
 DECIDED_AT = 1_700_000_000_000_000

@@ -12,11 +12,11 @@ from typing import Any
 import httpx
 import pytest
 
-from services.cli.topics import read_topic
 from services.contracts.codec import decode_pack
 from services.contracts.command import Content
 from services.contracts.topics import EVENTS, KIND_HEADER, KIND_PACK
 from services.runtime.process import Child, free_port
+from services.runtime.topic_reading import read_topic
 from tests.dispatcher.support import WAIT_SECONDS, Stage, a_command, a_send_id, until
 
 pytestmark = pytest.mark.embedded

@@ -12,7 +12,6 @@ import pytest
 from pydantic import SecretStr
 from sqlalchemy import text
 
-from services.cli.topics import read_topic
 from services.contracts.codec import decode_pack
 from services.contracts.time import SECOND
 from services.contracts.topics import EVENTS, KIND_HEADER, KIND_PACK
@@ -34,6 +33,7 @@ from services.runtime.database import make_engine
 from services.runtime.health import Health
 from services.runtime.kafka import partition_of
 from services.runtime.metrics import Metrics
+from services.runtime.topic_reading import read_topic
 from tests.dispatcher.counterparts import http_end
 from tests.dispatcher.support import (
     WAIT_SECONDS,

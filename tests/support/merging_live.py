@@ -14,10 +14,10 @@ import msgspec
 from services.cli import drain
 from services.cli.definitions import apply
 from services.cli.stack import Stack, StackSettings
-from services.cli.topics import read_topic
 from services.contracts.decision import Decision, Outcome
 from services.contracts.topics import COMMANDS, DECISIONS
 from services.runtime.kafka import partition_of
+from services.runtime.topic_reading import read_topic
 
 PARTITIONS = 4
 SECONDS_MAX = 60.0

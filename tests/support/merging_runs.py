@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from services.cli.topics import read_topic
 from services.contracts.topics import (
     COMMANDS,
     DEAD_LETTERS,
@@ -25,6 +24,7 @@ from services.contracts.topics import (
 )
 from services.runtime.process import Child
 from services.runtime.settings import KafkaSettings
+from services.runtime.topic_reading import read_topic
 from services.triggers.worker.engine_port import triggers_engine
 from tests.simulation.reference import Definitions, Reference
 from tests.simulation.rows import kind

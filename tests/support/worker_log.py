@@ -8,7 +8,6 @@ from typing import Any
 
 import msgspec
 
-from services.cli.topics import read_topic
 from services.contracts.codec import encode_json, encode_pack
 from services.contracts.control import Marker, Tick
 from services.contracts.definitions import (
@@ -32,6 +31,7 @@ from services.contracts.topics import (
 )
 from services.runtime.kafka import make_producer, partition_of, topic_name
 from services.runtime.settings import KafkaSettings
+from services.runtime.topic_reading import read_topic
 
 PACK_EVENTS = 20
 POISON_SHARE = 0.002

@@ -14,7 +14,6 @@ from pathlib import Path
 
 import msgspec
 
-from services.cli.topics import committed, read_topic
 from services.contracts.topics import (
     COMMANDS,
     DEAD_LETTERS,
@@ -26,6 +25,7 @@ from services.contracts.topics import (
 from services.runtime.kafka import create_topics
 from services.runtime.process import Child
 from services.runtime.settings import KafkaSettings
+from services.runtime.topic_reading import committed, read_topic
 from tests.support.worker_log import Row, make_log, produce, publish_definitions, read_log
 
 CALM_ATTEMPTS_MAX = 3

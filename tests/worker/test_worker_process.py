@@ -12,7 +12,6 @@ from typing import Any
 
 import msgspec
 
-from services.cli.topics import committed, read_topic
 from services.contracts.codec import encode_json
 from services.contracts.control import Marker
 from services.contracts.delivery import Delivery
@@ -29,6 +28,7 @@ from services.contracts.topics import (
 from services.runtime.kafka import make_producer, partition_of, topic_name
 from services.runtime.process import Child, free_port
 from services.runtime.settings import KafkaSettings
+from services.runtime.topic_reading import committed, read_topic
 from tests.support import worker_runs as runs
 from tests.support.processes import wait_until
 

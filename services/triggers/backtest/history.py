@@ -1,8 +1,8 @@
-"""Reading history for a backtest: a file of messages, the retail CSV, or the topic `events`."""
+"""Reading history for a backtest: a file of messages, or the topic `events`."""
 
 import gzip
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from io import BufferedReader
 from pathlib import Path
@@ -10,10 +10,6 @@ from typing import IO, Final
 
 import msgspec
 
-from services.cli.backtest_spool import Spool
-from services.cli.retail import COLUMNS, read_lines, to_message
-from services.cli.topics import partitions_of, read_topic
-from services.contracts.codec import encode_json
 from services.contracts.errors import CuestreamError, Malformed
 from services.contracts.event import FUTURE_TOLERANCE, Event
 from services.contracts.segment import parse_message
@@ -21,6 +17,8 @@ from services.contracts.time import Micros
 from services.contracts.topics import EVENTS, KIND_EVENT, KIND_PACK
 from services.runtime.kafka import partition_of
 from services.runtime.settings import KafkaSettings
+from services.runtime.topic_reading import partitions_of, read_topic
+from services.triggers.backtest.spool import Spool
 from services.triggers.engine.limits import INSTANT_MAX
 from services.triggers.worker.reading import check_person, kind_of, read_event, read_pack
 
@@ -30,10 +28,16 @@ EVENTS_MAX: Final = 100_000_000
 READ_SECONDS_MAX: Final = 3600.0
 PROGRESS_EVENTS: Final = 10_000
 _GZIP: Final = b"\x1f\x8b"
-_CSV_HEAD: Final = COLUMNS[0].encode()
+HEAD_BYTES_MAX: Final = 64
+
+Tables = Mapping[bytes, Callable[[Path], Iterable[bytes]]]
+"""Files of other forms by how they begin, at most `HEAD_BYTES_MAX` bytes, and how they are read:
+a message of Segment's form for each line after the first."""
 
 Progress = Callable[[float | None, int], None]
 """Hears the share that has been read (None: not known) and how many events that gave."""
+
+_NO_TABLES: Final[Tables] = {}
 
 
 class Taken(msgspec.Struct, kw_only=True):
@@ -78,9 +82,11 @@ class _Taker:
         taken.first_refusal = taken.first_refusal or f"{place}: {error.message}"
 
 
-def read_file(path: Path, spool: Spool, until: Micros | None, progress: Progress) -> Taken:
-    """Read a file, plain or gzipped: a message of Segment's form on each line, or the CSV that
-    `cuestream demo` knows. A message that ingest would refuse is counted, as it would be.
+def read_file(
+    path: Path, spool: Spool, until: Micros | None, progress: Progress, tables: Tables = _NO_TABLES
+) -> Taken:
+    """Read a file, plain or gzipped: a message of Segment's form on each line, or one of the
+    `tables`. A message that ingest would refuse is counted, as it would be.
 
     Raises:
         CuestreamError: what is wrong with the file, and in which line.
@@ -88,11 +94,12 @@ def read_file(path: Path, spool: Spool, until: Micros | None, progress: Progress
     taker = _Taker(spool, until, progress)
     try:
         with path.open("rb") as raw, _unpacked(raw) as lines:
-            retail = lines.peek(len(_CSV_HEAD)).startswith(_CSV_HEAD)  # type: ignore[attr-defined]
-            if not retail:
+            head: bytes = lines.peek(HEAD_BYTES_MAX)  # type: ignore[attr-defined]
+            table = next((tables[one] for one in tables if head.startswith(one)), None)
+            if table is None:
                 _read_messages(lines, raw, path.stat().st_size, taker)
-        if retail:
-            _read_retail(path, taker)
+        if table is not None:
+            _read_table(table(path), taker)
     except Malformed as error:
         raise CuestreamError(f"{path}: {error.message}") from error
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
@@ -129,10 +136,10 @@ def _read_messages(lines: IO[bytes], raw: BufferedReader, size: int, taker: _Tak
             taker.refuse(f"line {number}", error)
 
 
-def _read_retail(path: Path, taker: _Taker) -> None:
-    for number, line in enumerate(read_lines(path), start=2):
+def _read_table(messages: Iterable[bytes], taker: _Taker) -> None:
+    for number, message in enumerate(messages, start=2):
         try:
-            taker.take(parse_message(encode_json(to_message(line)), received_at=None))
+            taker.take(parse_message(message, received_at=None))
         except Malformed as error:
             taker.refuse(f"line {number}", error)
 

@@ -1,0 +1,1 @@
+"""Looking at what drafts and decisions do to people, before publishing and after."""

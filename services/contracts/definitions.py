@@ -21,7 +21,7 @@ from services.contracts.conditions import (
 )
 from services.contracts.derived import Derive
 from services.contracts.entries import Entry, Exit
-from services.contracts.segments import Lifecycle, Segment
+from services.contracts.groups import Lifecycle, Segment
 from services.contracts.steps import STEPS_MAX, Channel, Step
 from services.contracts.templates import Template
 from services.contracts.time import DURATION_PATTERN

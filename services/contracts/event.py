@@ -17,6 +17,12 @@ EVENT_TYPES: Final = frozenset({TRACK, IDENTIFY, PAGE, SCREEN, GROUP, ALIAS})
 RESERVED_NAMES: Final = {kind: f"${kind}" for kind in EVENT_TYPES - {TRACK}}
 """Under these names triggers and tags listen for what is not a `track` call, e.g. `$page`."""
 
+SEGMENT_ENTERED: Final = "$segment_entered"
+SEGMENT_LEFT: Final = "$segment_left"
+LIFECYCLE_CHANGED: Final = "$lifecycle_changed"
+GROUP_EVENTS: Final = frozenset({SEGMENT_ENTERED, SEGMENT_LEFT, LIFECYCLE_CHANGED})
+"""What happens to a person within the fold: they are in other segments, in another state."""
+
 PERSON_CHARS_MAX: Final = 256
 MESSAGE_ID_CHARS_MAX: Final = 256
 EVENT_NAME_CHARS_MAX: Final = 256

@@ -20,6 +20,7 @@ from services.contracts.event import (
     EVENT_NAME_CHARS_MAX,
     EVENT_TYPES,
     GROUP,
+    GROUP_EVENTS,
     IDENTIFY,
     MESSAGE_ID_CHARS_MAX,
     PAGE,
@@ -357,7 +358,7 @@ def _name_of(message: _Message, kind: str) -> str:
     return name
 
 
-_RESERVED: Final = frozenset(RESERVED_NAMES.values())
+_RESERVED: Final = frozenset((*RESERVED_NAMES.values(), *GROUP_EVENTS))
 
 
 def _properties_of(message: _Message, kind: str) -> dict[str, Any]:

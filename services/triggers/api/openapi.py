@@ -7,7 +7,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from services.contracts.definitions import Policy, Tag, Trigger, Workspace
-from services.contracts.segments import Lifecycle, Segment
+from services.contracts.groups import Lifecycle, Segment
 from services.contracts.templates import Template
 from services.triggers.api import resources
 

@@ -8,7 +8,7 @@ import msgspec
 from starlette.responses import Response
 
 from services.contracts.definitions import Kind, Policy, Tag, Trigger, Workspace
-from services.contracts.segments import Lifecycle, Segment
+from services.contracts.groups import Lifecycle, Segment
 from services.contracts.templates import Template
 from services.contracts.time import Micros, from_micros
 from services.triggers.api.requests import etag

@@ -16,7 +16,7 @@ from services.contracts.definitions import (
     Workspace,
 )
 from services.contracts.errors import CuestreamError
-from services.contracts.segments import Lifecycle, Segment
+from services.contracts.groups import Lifecycle, Segment
 from services.contracts.templates import Template
 from services.contracts.time import Micros
 

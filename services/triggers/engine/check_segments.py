@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from typing import Final
 
 from services.contracts.conditions import Condition
-from services.contracts.segments import Lifecycle, Segment
-from services.triggers.engine.check_conditions import Problems, check_condition
+from services.contracts.groups import Lifecycle, Segment
+from services.triggers.engine.check_conditions import Problems, TagKind, check_condition
 
 ANY: Final = "any"
 

@@ -7,12 +7,6 @@ from msgspec import Meta
 
 from services.contracts.conditions import Condition, Identifier, Name
 
-SEGMENT_ENTERED: Final = "$segment_entered"
-SEGMENT_LEFT: Final = "$segment_left"
-LIFECYCLE_CHANGED: Final = "$lifecycle_changed"
-GROUP_EVENTS: Final = (SEGMENT_ENTERED, SEGMENT_LEFT, LIFECYCLE_CHANGED)
-"""Events that happen to a person because a group of theirs became another."""
-
 LIFECYCLE_STATES_MAX: Final = 20
 TRANSITIONS_MAX: Final = 50
 

@@ -1,7 +1,7 @@
 """What is wrong with definitions, each problem with its place: before, not while, deciding."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -12,16 +12,17 @@ from services.contracts.definitions import (
     Bundle,
     Policy,
     Scope,
-    Tag,
     Trigger,
     Workspace,
 )
 from services.contracts.entries import Entry
 from services.contracts.steps import CHANNELS
 from services.contracts.templates import Template
-from services.contracts.time import DAY, SECOND, parse_duration
+from services.contracts.time import parse_duration
 from services.triggers.engine.check_calendar import check_calendar_entry, never_crossed
-from services.triggers.engine.check_conditions import Problems, check_condition
+from services.triggers.engine.check_cleaning import cleaning_problems
+from services.triggers.engine.check_conditions import Problems, TagKind, check_condition
+from services.triggers.engine.check_derived import check_derived
 from services.triggers.engine.check_segments import check_lifecycle, check_segment
 from services.triggers.engine.check_sending import (
     arbitration_problems,
@@ -29,6 +30,12 @@ from services.triggers.engine.check_sending import (
     value_tiers_problems,
 )
 from services.triggers.engine.check_steps import all_steps, check_steps, step_conditions
+from services.triggers.engine.check_tags import (
+    check_rolling,
+    conditions_of_tag,
+    kind_of_tag,
+    room_problems,
+)
 from services.triggers.engine.check_templates import template_problems
 from services.triggers.engine.check_waiting import (
     check_duration,
@@ -38,36 +45,18 @@ from services.triggers.engine.check_waiting import (
 )
 from services.triggers.engine.clauses import segment_name
 from services.triggers.engine.limits import (
-    BUCKETS_MAX,
-    DISTINCT_EXACT_MAX,
     LIFECYCLES_MAX,
     POLICIES_MAX,
     SEGMENTS_MAX,
-    TAGS_BYTES_MAX,
     TAGS_MAX,
     TEMPLATES_MAX,
-    TEXT_BYTES_MAX,
-    TOP_VALUES_MAX,
     TRIGGERS_MAX,
 )
-from services.triggers.engine.tags import tag_key
 from services.triggers.engine.windows import (
     CALENDAR_UNITS,
-    buckets_of,
-    default_bucket,
     known_zones,
 )
 
-_NUMBER_BYTES: Final = 9
-_BUCKET_BYTES: Final = 5
-_TAG_BYTES: Final = 40
-_VALUE_BYTES: Final = {
-    "count": 5,
-    "average": 2 * _NUMBER_BYTES,
-    "first": _NUMBER_BYTES + TEXT_BYTES_MAX + 4,
-}
-
-_TAG_KINDS: Final = {"last": "any", "first": "any", "top_k": "list"}
 _CATEGORIES: Final = ("marketing", "transactional")
 
 
@@ -89,10 +78,8 @@ def check(bundle: Bundle) -> list[tuple[str, str]]:
         problems += [(f"{kind}.{id_}", "two have this id") for id_, n in ids.items() if n > 1]
         if len(definitions) > count_max:
             problems.append((kind, f"{len(definitions)}, at most {count_max} are allowed"))
-    tag_kinds = {tag.id: _TAG_KINDS.get(tag.aggregate, "number") for tag in bundle.tags}
     _check_workspace(bundle.workspace, problems)
-    for tag in bundle.tags:
-        _check_tag(tag, f"tags.{tag.id}", problems)
+    tag_kinds = _check_tags(bundle, problems)
     _check_groups(bundle, tag_kinds, problems)
     templates = {one.id: one for one in bundle.templates}
     for template in bundle.templates:
@@ -106,18 +93,29 @@ def check(bundle: Bundle) -> list[tuple[str, str]]:
     for policy in bundle.policies:
         _check_policy(policy, f"policies.{policy.id}", bundle.triggers, problems)
     if not problems:
-        problems += _same_keys(bundle.tags)
-        total = sum(map(_bytes_at_most, bundle.tags))
-        if total > TAGS_BYTES_MAX:
-            reason = (
-                f"together they can take {total} bytes of a person's state, at most"
-                f" {TAGS_BYTES_MAX} are allowed: shorten windows or coarsen buckets"
-            )
-            problems.append(("tags", reason))
+        problems += room_problems(bundle.tags)
     return problems
 
 
-def _check_groups(bundle: Bundle, tag_kinds: dict[str, str], problems: Problems) -> None:
+def _check_tags(bundle: Bundle, problems: Problems) -> dict[str, TagKind]:
+    """Check tags; gives what can be asked of each."""
+    kinds: dict[str, TagKind] = {}
+    before = len(problems)
+    for tag in bundle.tags:
+        place, found = f"tags.{tag.id}", Problems()
+        conditions_of_tag(tag, place, found)
+        if not found and _shape_fits(tag, place, found):
+            check_rolling(tag, place, found)
+            kinds[tag.id] = kind_of_tag(tag)
+        # Whoever asks for one that is wrong is not told that there is none.
+        kinds.setdefault(tag.id, "any")
+        problems += found
+    if len(problems) == before:
+        check_derived(bundle.tags, kinds, problems)
+    return kinds
+
+
+def _check_groups(bundle: Bundle, tag_kinds: dict[str, TagKind], problems: Problems) -> None:
     """Check life cycles and segments, and add to `tag_kinds` what can be asked of them."""
     of_tags = dict(tag_kinds)
     for lifecycle in bundle.lifecycles:
@@ -126,38 +124,13 @@ def _check_groups(bundle: Bundle, tag_kinds: dict[str, str], problems: Problems)
             problems.append((f"{place}.id", "a tag is called so: its state reads as a tag"))
         if _shape_fits(lifecycle, place, problems):
             check_lifecycle(lifecycle, place, problems, tag_kinds=of_tags)
-        tag_kinds.setdefault(lifecycle.id, "any")
+        tag_kinds.setdefault(lifecycle.id, lifecycle.states)
     known = dict(tag_kinds)
     for segment in bundle.segments:
         place = f"segments.{segment.id}"
         if _shape_fits(segment, place, problems):
             check_segment(segment, place, problems, tag_kinds=known)
         tag_kinds[segment_name(segment.id)] = "any"
-
-
-def _same_keys(tags: Sequence[Tag]) -> Problems:
-    """Tags that a state would not tell apart: two in a workspace of 200 once in 200,000."""
-    problems: Problems = []
-    first: dict[int, str] = {}
-    for tag in tags:
-        other = first.setdefault(tag_key(tag), tag.id)
-        if other != tag.id:
-            reason = f"by chance has the fingerprint of {other}: give it another id"
-            problems.append((f"tags.{tag.id}", reason))
-    return problems
-
-
-def _bytes_at_most(tag: Tag) -> int:
-    """Bytes of a tag's data in the state of the most active person."""
-    text = TEXT_BYTES_MAX + 4
-    if tag.aggregate == "last":
-        return _TAG_BYTES + text
-    if tag.aggregate == "distinct":
-        return _TAG_BYTES + DISTINCT_EXACT_MAX * (_NUMBER_BYTES + _BUCKET_BYTES)
-    if tag.aggregate == "top_k":
-        return _TAG_BYTES + TOP_VALUES_MAX * (text + _NUMBER_BYTES + _BUCKET_BYTES)
-    value = _VALUE_BYTES.get(tag.aggregate, _NUMBER_BYTES)
-    return _TAG_BYTES + buckets_of(tag) * (_BUCKET_BYTES + value)
 
 
 def _shape_fits(definition: AnyDefinition, place: str, problems: Problems) -> bool:
@@ -182,59 +155,15 @@ def _check_workspace(workspace: Workspace, problems: Problems) -> None:
         problems.append(("workspace.time_zone", reason))
     check_duration(workspace.late_after, "workspace.late_after", problems)
     check_duration(workspace.message_id_window, "workspace.message_id_window", problems)
-    for found in (quiet_hours_problems(workspace), value_tiers_problems(workspace)):
+    cleaning = cleaning_problems(workspace.cleaning)
+    for found in (quiet_hours_problems(workspace), value_tiers_problems(workspace), cleaning):
         problems += [(f"workspace.{name}", reason) for name, reason in found]
-
-
-def _check_tag(tag: Tag, place: str, problems: Problems) -> None:
-    before = len(problems)
-    if tag.where is not None:
-        where = f"{place}.where"
-        check_condition(tag.where, where, problems, tag_kinds={}, tags_allowed=False)
-    if len(problems) > before or not _shape_fits(tag, place, problems):
-        return
-    check_events(tag.events, f"{place}.events", problems)
-    if tag.aggregate == "count" and tag.value is not None:
-        problems.append((f"{place}.value", "count takes no value: it counts events"))
-    if tag.aggregate != "count" and tag.value is None:
-        reason = f"{tag.aggregate} needs a value, the property that it aggregates"
-        problems.append((f"{place}.value", reason))
-    if tag.aggregate == "top_k":
-        check_duration(tag.half_life, f"{place}.half_life", problems)
-    problems += [(f"{place}.{name}", reason) for name, reason in _window_problems(tag)]
-
-
-def _window_problems(tag: Tag) -> Iterator[tuple[str, str]]:
-    if tag.window is None:
-        if tag.bucket is not None:
-            yield "bucket", "a bucket divides a window, and there is none"
-        return
-    found: Problems = []
-    span = check_duration(tag.window, "window", found)
-    bucket = None if tag.bucket is None else check_duration(tag.bucket, "bucket", found)
-    yield from found
-    if span is None or found:
-        return
-    finest = default_bucket(span)
-    if bucket is not None and bucket > finest:
-        length = "1m" if finest == 60 * SECOND else "1d" if finest == DAY else "1h"
-        yield "bucket", f"can only be finer than {length}, the bucket of a window of {tag.window}"
-        return
-    if bucket is not None and span % bucket:
-        yield "bucket", f"a window of {tag.window} is no whole number of these"
-        return
-    count = buckets_of(tag)
-    if count > BUCKETS_MAX:
-        yield (
-            "window" if bucket is None else "bucket",
-            f"{count} buckets, at most {BUCKETS_MAX} are allowed (no window: a lifetime)",
-        )
 
 
 def _check_trigger(
     trigger: Trigger,
     place: str,
-    tag_kinds: dict[str, str],
+    tag_kinds: dict[str, TagKind],
     templates: Mapping[str, Template],
     problems: Problems,
 ) -> None:

@@ -8,15 +8,15 @@ from services.contracts.conditions import Condition
 from services.contracts.definitions import Tag, Trigger
 from services.contracts.entries import Entry, Schedule, TagChange, Threshold
 from services.contracts.time import MINUTE, parse_duration
-from services.triggers.engine.check_conditions import Problems, check_condition
+from services.triggers.engine.check_conditions import Problems, TagKind, check_condition
 from services.triggers.engine.cron import BadCron, parse_cron, period_of
 from services.triggers.engine.windows import known_zones
 
-_NEVER_NEGATIVE: Final = ("count", "distinct")
+_NEVER_NEGATIVE: Final = ("count", "distinct", "recency", "tenure")
 
 
 def check_calendar_entry(
-    entry: Entry, place: str, problems: Problems, *, tag_kinds: Mapping[str, str]
+    entry: Entry, place: str, problems: Problems, *, tag_kinds: Mapping[str, TagKind]
 ) -> None:
     """Add what is wrong with `tag_change`, `threshold` and `schedule` (a `date` that fits the
     schema is right). `tag_kinds` as for conditions."""
@@ -29,7 +29,7 @@ def check_calendar_entry(
 
 
 def _check_tag_change(
-    entry: TagChange, place: str, problems: Problems, tag_kinds: Mapping[str, str]
+    entry: TagChange, place: str, problems: Problems, tag_kinds: Mapping[str, TagKind]
 ) -> None:
     if entry.change != "changed":
         clause = Condition(tag=entry.tag, op=entry.op, value=entry.value)
@@ -45,7 +45,7 @@ def _check_tag_change(
 
 def never_crossed(triggers: Sequence[Trigger], tags: Sequence[Tag]) -> Iterator[tuple[str, str]]:
     """Thresholds that no value can cross."""
-    aggregates = {tag.id: tag.aggregate for tag in tags}
+    aggregates = {tag.id: tag.aggregate for tag in tags if tag.minus is None}
     for trigger in triggers:
         entry = trigger.entry.threshold
         if entry is None or entry.share_of is not None or not entry.bound <= 0:
@@ -57,15 +57,16 @@ def never_crossed(triggers: Sequence[Trigger], tags: Sequence[Tag]) -> Iterator[
 
 
 def _check_threshold(
-    entry: Threshold, place: str, problems: Problems, tag_kinds: Mapping[str, str]
+    entry: Threshold, place: str, problems: Problems, tag_kinds: Mapping[str, TagKind]
 ) -> None:
     before = len(problems)
     for name in ("tag", "share_of"):
         tag = getattr(entry, name)
         if tag is not None and tag not in tag_kinds:
             problems.append((f"{place}.{name}", f"unknown tag {tag!r}"))
-        elif tag is not None and tag_kinds[tag] == "list":
-            reason = f"the value of tag {tag!r} is a list: a threshold needs a number"
+        elif tag is not None and tag_kinds[tag] not in ("number", "any"):
+            what = "list" if tag_kinds[tag] == "list" else "label"
+            reason = f"the value of tag {tag!r} is a {what}: a threshold needs a number"
             problems.append((f"{place}.{name}", reason))
     if not isfinite(entry.bound):
         problems.append((f"{place}.bound", "not a finite number"))

@@ -5,23 +5,22 @@ from math import isfinite
 from typing import Any, Final
 
 from services.contracts.conditions import CONDITION_CLAUSES_MAX, CONDITION_DEPTH_MAX, Condition
-from services.triggers.engine.clauses import kind_of
+from services.triggers.engine.clauses import kind_of, segment_name
 from services.triggers.engine.limits import CONDITION_TEXT_CHARS_MAX, CONDITION_VALUES_MAX
 
 Problems = list[tuple[str, str]]
+
+TagKind = str | tuple[str, ...]
+"""What can be asked of a tag: `number`, `list` or `any`; or the labels that its value can be."""
 
 _ORDERINGS: Final = ("gt", "gte", "lt", "lte")
 _OPS_OF_NUMBERS: Final = frozenset(
     {"eq", "ne", "in", "not_in", "exists", "not_exists", *_ORDERINGS}
 )
+_OPS_OF_LABELS: Final = frozenset({"eq", "ne", "in", "not_in", "exists", "not_exists"})
 _OPS_OF_LISTS: Final = frozenset({"contains", "exists", "not_exists"})
 _GROUPS: Final = ("all", "any", "not")
 _SUBJECTS: Final = ("property", "tag", "trait", "segment")
-
-
-def segment_name(segment: str) -> str:
-    """Under which a segment stands among the tags; no tag is called so."""
-    return f"segment {segment}"
 
 
 def _given(condition: Condition) -> dict[str, Any]:
@@ -42,10 +41,10 @@ def check_condition(
     place: str,
     problems: Problems,
     *,
-    tag_kinds: Mapping[str, str],
+    tag_kinds: Mapping[str, TagKind],
     tags_allowed: bool = True,
 ) -> None:
-    """Add what is wrong with a condition. `tag_kinds`: `number`, `list` or `any` for each tag,
+    """Add what is wrong with a condition. `tag_kinds` holds what can be asked of each tag,
     anything for each segment under its `segment_name`."""
     clauses = _Walk(problems, tag_kinds, tags_allowed=tags_allowed).visit(condition, place, 1)
     if clauses > CONDITION_CLAUSES_MAX:
@@ -54,7 +53,7 @@ def check_condition(
 
 class _Walk:
     def __init__(
-        self, problems: Problems, tag_kinds: Mapping[str, str], *, tags_allowed: bool
+        self, problems: Problems, tag_kinds: Mapping[str, TagKind], *, tags_allowed: bool
     ) -> None:
         self._problems = problems
         self._tag_kinds = tag_kinds
@@ -98,7 +97,7 @@ class _Walk:
         if op is None:
             self._add(f"{place}.op", f"a clause over a {subject} needs an op")
             return
-        kind = "any"
+        kind: TagKind = "any"
         if clause.tag is not None:
             if not self._tags_allowed:
                 self._add(f"{place}.tag", "a tag cannot depend on tags")
@@ -107,6 +106,9 @@ class _Walk:
                 self._add(f"{place}.tag", f"unknown tag {clause.tag!r}")
                 return
             kind = self._tag_kinds[clause.tag]
+        if isinstance(kind, tuple):
+            self._label(clause, op, kind, place)
+            return
         allowed = {"number": _OPS_OF_NUMBERS, "list": _OPS_OF_LISTS}.get(kind)
         if allowed is not None and op not in allowed:
             self._add(
@@ -116,6 +118,20 @@ class _Walk:
         reason = _value_problem(op, clause.value, needs_number=kind == "number")
         if reason is not None:
             self._add(f"{place}.value", reason)
+
+    def _label(self, clause: Condition, op: str, labels: tuple[str, ...], place: str) -> None:
+        if op not in _OPS_OF_LABELS:
+            reason = f"the value of tag {clause.tag!r} is a label: {op} does not apply"
+            self._add(f"{place}.op", reason)
+            return
+        reason_or_none = _value_problem(op, clause.value, needs_number=False)
+        wanted = clause.value if isinstance(clause.value, tuple) else (clause.value,)
+        unknown = [one for one in wanted if one is not None and one not in labels]
+        if reason_or_none is None and unknown:
+            known = ", ".join(labels)
+            reason_or_none = f"{unknown[0]!r} is none of the labels of {clause.tag!r}: {known}"
+        if reason_or_none is not None:
+            self._add(f"{place}.value", reason_or_none)
 
     def _segment(self, clause: Condition, segment: str, place: str) -> None:
         if clause.op is not None or clause.value is not None:

@@ -12,14 +12,14 @@ ANY: Final = "any"
 
 
 def check_segment(
-    segment: Segment, place: str, problems: Problems, *, tag_kinds: Mapping[str, str]
+    segment: Segment, place: str, problems: Problems, *, tag_kinds: Mapping[str, TagKind]
 ) -> None:
     """Add what is wrong with a segment. `tag_kinds` holds the life cycles too."""
     _check_when(segment.when, f"{place}.when", problems, tag_kinds)
 
 
 def check_lifecycle(
-    lifecycle: Lifecycle, place: str, problems: Problems, *, tag_kinds: Mapping[str, str]
+    lifecycle: Lifecycle, place: str, problems: Problems, *, tag_kinds: Mapping[str, TagKind]
 ) -> None:
     """Add what is wrong with a life cycle. `tag_kinds` holds tags alone: states follow from
     what is known of a person, not from other states."""
@@ -48,20 +48,20 @@ def check_lifecycle(
 
 
 def _check_when(
-    condition: Condition, place: str, problems: Problems, tag_kinds: Mapping[str, str]
+    condition: Condition, place: str, problems: Problems, tag_kinds: Mapping[str, TagKind]
 ) -> None:
     before = len(problems)
     check_condition(condition, place, problems, tag_kinds=tag_kinds)
     if len(problems) == before:
-        _refuse_subjects(condition, place, problems)
+        refuse_properties(condition, place, problems)
 
 
-def _refuse_subjects(condition: Condition, place: str, problems: Problems) -> None:
+def refuse_properties(condition: Condition, place: str, problems: Problems) -> None:
     """Refuse what a condition of people cannot speak of."""
     if condition.property is not None:
         problems.append((f"{place}.property", "there is no event here: ask for tags and traits"))
     for name, parts in (("all", condition.all_), ("any", condition.any_)):
         for number, part in enumerate(parts or ()):
-            _refuse_subjects(part, f"{place}.{name}[{number}]", problems)
+            refuse_properties(part, f"{place}.{name}[{number}]", problems)
     if condition.not_ is not None:
-        _refuse_subjects(condition.not_, f"{place}.not", problems)
+        refuse_properties(condition.not_, f"{place}.not", problems)

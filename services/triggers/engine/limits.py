@@ -22,6 +22,7 @@ SUM_DIGITS: Final = 6
 """Sums and averages are given to six decimals: 0.1 + 0.2 reads as 0.3."""
 TEXT_BYTES_MAX: Final = 200
 """Longer texts (UTF-8) never become the value of a tag; `distinct` takes any length."""
+UTF8_BYTES_A_CHAR_MAX: Final = 4
 
 DISTINCT_EXACT_MAX: Final = 64
 TOP_VALUES_MAX: Final = 64
@@ -64,6 +65,12 @@ ENTRIES_MAX: Final = 1_000
 
 SLOTS_BYTES_MAX: Final = 50_000
 """What entries remember of a person; past it those that wait forget the oldest of theirs."""
+HELD_MAX: Final = 8
+"""Events with outliers that a person has waiting to be confirmed; the oldest give way."""
+HELD_PROPERTIES_BYTES_MAX: Final = 2 * 1_024
+"""Properties (msgpack) of such an event; a larger one is not held, and stays out for good."""
+OUTLIERS_JUDGED_MAX: Final = 50
+"""Values of which a person's own distribution is kept."""
 WAITING_KEYS_MAX: Final = 16
 """Absences of one trigger that a person waits for at a time."""
 WAIT_PROPERTIES_BYTES_MAX: Final = 2 * 1_024
@@ -72,6 +79,11 @@ SEQUENCE_EVENTS_MAX: Final = 32
 """Events of one trigger that may yet serve in a sequence."""
 SETTLED_KEYS_MAX: Final = 16
 """Keys of one trigger of which it is remembered that they are done with."""
+
+TAG_READS_MAX: Final = 200
+"""Tags that one derived tag reads, with what those read in turn."""
+TAGS_READS_MAX: Final = 2_000
+"""The same of all derived tags of a workspace: a snapshot reads them all, within a millisecond."""
 
 TRIGGERS_MAX: Final = 1_000
 TAGS_MAX: Final = 200

@@ -9,9 +9,10 @@ import msgspec
 
 from services.contracts.control import Answer
 from services.contracts.decision import Decision, Outcome
-from services.contracts.definitions import Bundle, Policy, Tag, Trigger, Workspace
+from services.contracts.definitions import AnyDefinition, Bundle, Policy, Tag, Trigger, Workspace
 from services.contracts.delivery import Delivery, DeliveryStatus
 from services.contracts.event import TRACK, Event
+from services.contracts.groups import Lifecycle, Segment
 from services.contracts.time import Micros, to_micros
 from services.triggers.engine import (
     Outputs,
@@ -58,7 +59,18 @@ def policy(id_: str = "cap", limit: int = 1, window: str = "24h", **scope: Any) 
     return msgspec.convert({"id": id_, "limit": limit, "window": window, "scope": scope}, Policy)
 
 
-def bundle(*definitions: Trigger | Tag | Policy, revision: int = 1, **workspace: Any) -> Bundle:
+def segment(id_: str, when: Any, **fields: Any) -> Segment:
+    """A segment of whom `when` holds for."""
+    return msgspec.convert({"id": id_, "when": when, **fields}, Segment)
+
+
+def lifecycle(id_: str, states: Any, *transitions: Any, **fields: Any) -> Lifecycle:
+    """A life cycle of these states; the first one is the initial one, unless told otherwise."""
+    given = {"id": id_, "states": states, "initial": states[0], "transitions": transitions}
+    return msgspec.convert({**given, **fields}, Lifecycle)
+
+
+def bundle(*definitions: AnyDefinition, revision: int = 1, **workspace: Any) -> Bundle:
     """A bundle of these, with no other policy than those given."""
     return Bundle(
         revision=revision,
@@ -66,6 +78,8 @@ def bundle(*definitions: Trigger | Tag | Policy, revision: int = 1, **workspace:
         triggers=tuple(one for one in definitions if isinstance(one, Trigger)),
         tags=tuple(one for one in definitions if isinstance(one, Tag)),
         policies=tuple(one for one in definitions if isinstance(one, Policy)),
+        segments=tuple(one for one in definitions if isinstance(one, Segment)),
+        lifecycles=tuple(one for one in definitions if isinstance(one, Lifecycle)),
     )
 
 
@@ -161,6 +175,6 @@ class Log:
         return self.rules.read_tag[id_](self.state, self.now if now is None else now)
 
 
-def log_of(*definitions: Trigger | Tag | Policy, **workspace: Any) -> Log:
+def log_of(*definitions: AnyDefinition, **workspace: Any) -> Log:
     """A fresh log under these definitions."""
     return Log(rules=compile_rules(bundle(*definitions, **workspace)))

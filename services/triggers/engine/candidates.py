@@ -9,6 +9,7 @@ from typing import Any, Final
 import msgspec
 
 from services.contracts.decision import Outcome
+from services.contracts.event import Event
 from services.contracts.time import Micros
 from services.triggers.engine.clauses import lookup
 from services.triggers.engine.fingerprint import fingerprint_parts, value_text
@@ -102,6 +103,20 @@ def coming_in(
         entered_at=now,
         deadline=now + rule.send_within,
     )
+
+
+def entering(event: Event, rules: Iterable[Rule], now: Micros) -> list[Candidate]:
+    """Those who come in now by this event, for each of the rules."""
+    return [
+        coming_in(
+            rule,
+            now,
+            event_id=event.message_id,
+            properties=event.properties,
+            received_at=event.received_at,
+        )
+        for rule in rules
+    ]
 
 
 def coming_back(run: Run, rule: Rule) -> Candidate:

@@ -23,7 +23,7 @@ def check_lifecycle(
 ) -> None:
     """Add what is wrong with a life cycle. `tag_kinds` holds tags alone: states follow from
     what is known of a person, not from other states."""
-    states = lifecycle.states
+    states, before = lifecycle.states, len(problems)
     for state, count in Counter(states).items():
         if count > 1:
             problems.append((f"{place}.states", f"{state!r} stands there {count} times"))
@@ -41,6 +41,8 @@ def check_lifecycle(
             elif state == one.to:
                 problems.append((f"{at}.from", f"{state!r} is where it leads to"))
         _check_when(one.when, f"{at}.when", problems, tag_kinds)
+    if len(problems) > before:
+        return
     reached = {lifecycle.initial, *(one.to for one in lifecycle.transitions)}
     for state in dict.fromkeys(states):
         if state not in reached:

@@ -7,7 +7,7 @@ from services.contracts.conditions import Condition
 from services.contracts.definitions import Trigger
 from services.contracts.entries import Absence, EventMatch, Exit
 from services.contracts.entries import Sequence as InSequence
-from services.contracts.event import RESERVED_NAMES
+from services.contracts.event import GROUP_EVENTS, RESERVED_NAMES
 from services.contracts.time import parse_duration
 from services.triggers.engine.check_conditions import Problems
 
@@ -46,8 +46,8 @@ def check_duration(text: str, place: str, problems: Problems) -> int | None:
 
 
 def check_events(events: Sequence[str], place: str, problems: Problems) -> None:
-    """Names with `$` are those of calls that are not `track`."""
-    reserved = sorted(RESERVED_NAMES.values())
+    """Names with `$` are those of calls that are not `track`, and of what happens to groups."""
+    reserved = sorted((*RESERVED_NAMES.values(), *GROUP_EVENTS))
     for number, name in enumerate(events):
         if name.startswith("$") and name not in reserved:
             reason = f"{name!r} is no name of an event; those with $ are {', '.join(reserved)}"

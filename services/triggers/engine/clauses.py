@@ -12,6 +12,11 @@ from services.contracts.conditions import Condition
 NUMERIC = frozenset({int, float})
 
 
+def segment_name(segment: str) -> str:
+    """Under which a segment stands among the tags; no tag is called so."""
+    return f"segment {segment}"
+
+
 def lookup(values: Mapping[str, Any], path: str) -> Any:
     """The value at a dotted path; a key that is spelled like the whole path goes first.
 
@@ -113,6 +118,8 @@ class Subjects:
             return lookup(self.properties, clause.property)
         if clause.trait is not None:
             return lookup(self.traits, clause.trait)
+        if clause.segment is not None:
+            return self.tag(segment_name(clause.segment))
         return self.tag(clause.tag) if clause.tag is not None else None
 
 
@@ -124,7 +131,18 @@ def holds(condition: Condition, subjects: Subjects) -> bool:
         return any(holds(part, subjects) for part in condition.any_)
     if condition.not_ is not None:
         return not holds(condition.not_, subjects)
+    if condition.segment is not None:
+        return subjects.value(condition) is True
     return clause_holds(condition.op or "exists", subjects.value(condition), condition.value)
+
+
+def subject_of(clause: Condition) -> tuple[str, str]:
+    """What a clause speaks of: the kind of its subject, and which one."""
+    for kind in ("property", "trait", "tag", "segment"):
+        name = getattr(clause, kind)
+        if name is not None:
+            return kind, name
+    raise ValueError(kind)
 
 
 def failing(
@@ -143,11 +161,11 @@ def failing(
         found = failing(part, subjects, f"{place}.{name}[{number}]", wanted=wanted)
         if found is not None:
             return found
-    subject = "property" if condition.property else "trait" if condition.trait else "tag"
+    subject, which = subject_of(condition)
     details: dict[str, Any] = {
         "clause": place,
-        subject: condition.property or condition.trait or condition.tag,
-        "op": condition.op,
+        subject: which,
+        "op": condition.op or "member",
         "actual": subjects.value(condition),
     }
     if condition.value is not None:

@@ -144,6 +144,25 @@ class Sending(msgspec.Struct, array_like=True, gc=False):
     shadow: list[Sent] = []
 
 
+class Stage(msgspec.Struct, array_like=True, gc=False):
+    """Where in a life cycle a person is, since when; `mark` is the life cycle's."""
+
+    label: str | None
+    since: Micros
+    mark: int
+
+
+class Membership(msgspec.Struct, array_like=True, gc=False):
+    """Whether a person is in each segment (by its key), and the state of each life cycle.
+
+    All of them are looked at again at `due_at`: too early it may be, never too late.
+    """
+
+    due_at: Micros = NEVER
+    segments: dict[int, bool] = {}
+    stages: dict[str, Stage] = {}
+
+
 _NO_TRAITS: Final[dict[str, Any]] = {}
 
 
@@ -158,6 +177,7 @@ class PersonState(msgspec.Struct, array_like=True, gc=False):
     `handed_at`. `merged` are those who answered or handed on, with the position in their log up
     to which it is folded here (-1 where it came by way of another), the one longest silent
     first; `asking` those who have yet to answer.
+    `membership` is None where there are no segments and life cycles.
     Fields are only ever added at the end, with a default: old bytes stay readable.
     """
 
@@ -188,6 +208,7 @@ class PersonState(msgspec.Struct, array_like=True, gc=False):
     merged: dict[str, int] = {}
     asking: list[Asked] = []
     handed_at: Micros | None = None
+    membership: Membership | None = None
 
 
 _encode: Final = msgspec.msgpack.Encoder().encode

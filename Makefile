@@ -61,7 +61,7 @@ sdks: ## install the Node SDKs that the integration suite runs (Node 18 and npm)
 kafka: ## run a real Apache Kafka here in the foreground (Java 17 and Maven); Ctrl-C stops it
 	@$(PYTHON) deploy/kafka-local/kafka.py run $(ARGS)
 
-docs: $(VENV)/.run ## write the pages that come from code
+docs: $(VENV)/.dev ## write the pages and the client that come from code
 	@$(BIN)/python docs/generate.py
 
 format: $(VENV)/.dev ## apply formatting and safe fixes

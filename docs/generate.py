@@ -1,11 +1,13 @@
 """Write the documents that come from code: `make docs`; with `--check` only compare.
 
 metrics.md is the list of services/contracts/metrics.py, definitions.schema.json the structs
-of services/contracts/definitions.py. Both are committed, so that they can be read and linked
-without running anything; a test keeps them current.
+of services/contracts/definitions.py, services/client the operations of the marketers' API. They
+are committed, so that they can be read and linked without running anything; a test keeps them
+current.
 """
 
 import argparse
+import asyncio
 import inspect
 import json
 import sys
@@ -13,12 +15,23 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+import httpx
 import msgspec
+from generate_client import client_files
+from pydantic import SecretStr
 
 from services.contracts.definitions import KINDS
 from services.contracts.metrics import METRICS, Metric
+from services.runtime.bearer import BearerTokens
+from services.runtime.health import Health
+from services.runtime.metrics import Metrics
+from services.runtime.settings import TokenSettings
+from services.triggers.api.app import make_app
+from services.triggers.definitions.memory import MemoryStore, Tables
+from services.triggers.definitions.service import Definitions
 
 DOCS = Path(__file__).resolve().parent
+CLIENT = DOCS.parent / "services" / "client"
 
 
 def metrics_page() -> str:
@@ -72,22 +85,53 @@ def _tidy(value: Any) -> Any:
     return [_tidy(part) for part in value] if isinstance(value, list) else value
 
 
+def api_document() -> dict[str, Any]:
+    """The OpenAPI document of the marketers' API, as it is served."""
+    definitions = Definitions(
+        MemoryStore(Tables()), lambda _: [], workspace="default", now=lambda: 0
+    )
+    token = "any"  # noqa: S105  (of this application alone, which is gone at once)
+    app = make_app(
+        definitions,
+        workspace="default",
+        tokens=BearerTokens(TokenSettings(api_tokens=SecretStr(token))),
+        metrics=Metrics(),
+        health=Health(),
+    )
+
+    async def ask() -> dict[str, Any]:
+        transport = httpx.ASGITransport(app=app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://api") as client:
+            answer = await client.get(
+                "/v1/openapi.json", headers={"authorization": f"Bearer {token}"}
+            )
+        return dict(answer.json())
+
+    return asyncio.run(ask())
+
+
 def main() -> int:
     """Entry point; 1 if `--check` found a document that is not current."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true")
     check: bool = parser.parse_args().check
+    files = {
+        DOCS / "metrics.md": metrics_page(),
+        DOCS / "definitions.schema.json": definitions_schema(),
+        **{CLIENT / name: text for name, text in client_files(api_document()).items()},
+    }
     stale: list[str] = []
-    for name, text in (
-        ("metrics.md", metrics_page()),
-        ("definitions.schema.json", definitions_schema()),
-    ):
-        path = DOCS / name
+    for path, text in files.items():
         if path.exists() and path.read_text(encoding="utf-8") == text:
             continue
-        stale.append(name)
+        stale.append(str(path.relative_to(DOCS.parent)))
         if not check:
+            path.parent.mkdir(exist_ok=True)
             path.write_text(text, encoding="utf-8")
+    for path in sorted({*CLIENT.glob("operations/*.py")} - set(files)):
+        stale.append(str(path.relative_to(DOCS.parent)))
+        if not check:
+            path.unlink()
     if stale:
         print(f"docs: {', '.join(stale)} {'not current: run make docs' if check else 'written'}")
     return int(check and bool(stale))

@@ -11,6 +11,7 @@ MODULE_LINES_MAX = 400
 FUNCTION_LINES_MAX = 80
 # Files that are longer on purpose, with the reason.
 LONGER: dict[str, str] = {
+    "services/client/models.py": "generated: one struct for each schema of the API",
     "tests/ingest/test_http.py": "one test a rule of the HTTP specification",
 }
 

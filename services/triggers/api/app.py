@@ -16,6 +16,7 @@ from services.runtime.health import Health, health_routes
 from services.runtime.metrics import Metrics
 from services.runtime.problems import install_problems, problem
 from services.triggers.api.access import admitted
+from services.triggers.api.documenting import operation_id
 from services.triggers.api.guard import Guard, static_tokens
 from services.triggers.api.openapi import install_openapi
 from services.triggers.api.routes import changing_routes, reading_routes, trigger_routes
@@ -47,6 +48,7 @@ def make_app(
         openapi_url="/v1/openapi.json",
         docs_url=None,
         redoc_url=None,
+        generate_unique_id_function=operation_id,
     )
     # Before /{id}/publish and the like, so that no id can stand in for a fixed address.
     made = [

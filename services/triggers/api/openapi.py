@@ -10,6 +10,7 @@ from services.contracts.definitions import Policy, Tag, Trigger, Workspace
 from services.contracts.groups import Lifecycle, Segment
 from services.contracts.templates import Template
 from services.triggers.api import resources
+from services.triggers.api.documenting import INSTANT, complete
 
 _REF: Final = "#/components/schemas/{name}"
 
@@ -131,6 +132,33 @@ PROBLEMS: Final = {
 }
 
 
+ANSWERS: Final[dict[str, dict[str, Any]]] = {
+    "RevisionState": {
+        "revision": 3, "published_at": INSTANT, "pending": 0, "relay_problem": None,
+    },
+    "ApplyResult": {
+        "revision": 4,
+        "changes": [
+            {
+                "kind": "tag",
+                "id": "orders_30d",
+                "action": "create",
+                "version": 1,
+                "before": None,
+                "after": {**EXAMPLES["tag"], "version": 1},
+            }
+        ],
+        "warnings": [
+            {
+                "place": "triggers.big_order.steps",
+                "reason": "6 steps: past 5 a journey is hard to follow",
+            }
+        ],
+    },
+}  # fmt: skip
+"""What the document shows of answers whose parts would not speak for themselves."""
+
+
 def _content(name: str, media: str = "application/json") -> dict[str, Any]:
     return {"content": {media: {"schema": {"$ref": _REF.format(name=name)}}}}
 
@@ -197,6 +225,21 @@ APPLY_BODY: Final = {
 }
 
 
+def _resource(kind: str, example: dict[str, Any]) -> dict[str, Any]:
+    """A definition as the API shows it once it is published."""
+    return {
+        "kind": kind,
+        "id": example["id"],
+        "status": "live",
+        "version": 1,
+        "revision": 3,
+        "created_at": INSTANT,
+        "updated_at": INSTANT,
+        "draft": None,
+        "published": {**example, "version": 1},
+    }
+
+
 def install_openapi(app: FastAPI) -> None:
     """Make `app.openapi()` give the document with our components and the bearer scheme."""
 
@@ -206,10 +249,15 @@ def install_openapi(app: FastAPI) -> None:
             components = made.setdefault("components", {})
             _, schemas = msgspec.json.schema_components(_STRUCTS, ref_template=_REF)
             for kind, example in EXAMPLES.items():
-                schemas[kind.capitalize()]["examples"] = [example]
+                name = kind.capitalize()
+                schemas[name]["examples"] = [example]
+                schemas[f"{name}Resource"]["examples"] = [_resource(kind, example)]
+            for name, example in ANSWERS.items():
+                schemas[name]["examples"] = [example]
             components.setdefault("schemas", {}).update(schemas)
             components["securitySchemes"] = {"bearer": {"type": "http", "scheme": "bearer"}}
             made["security"] = [{"bearer": []}]
+            complete(made, PROBLEMS)
             app.openapi_schema = made
         return app.openapi_schema
 

@@ -1,0 +1,924 @@
+"""What the marketers' API takes and answers.
+
+Generated from the OpenAPI document by `make docs`; do not edit.
+"""
+
+from typing import Any, Literal
+
+import msgspec
+
+
+class Absence(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """`after` happened, and then `without` did not happen within `within`, for this `key`."""
+
+    after: "EventMatch"
+    without: "EventMatch"
+    within: str
+    key: tuple[str, ...] = ()
+
+
+class AppliedChange(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What became (or would become) of one definition, from `before` to `after` (null: none in
+    force).
+    """
+
+    kind: Literal["lifecycle", "policy", "segment", "tag", "template", "trigger", "workspace"]
+    id: str
+    action: Literal["archive", "change", "create", "none"]
+    version: int
+    before: dict[str, Any] | None
+    after: dict[str, Any] | None
+
+
+class ApplyResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """`revision` is null where nothing changed or it was a dry run.
+
+    `warnings` are of the triggers that changed: right, and yet worth another look.
+    """
+
+    revision: int | None
+    changes: "tuple[AppliedChange, ...]"
+    warnings: "tuple[ProblemError, ...]"
+
+
+class Arm(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One way of a split, taken by `weight` in the sum of all weights."""
+
+    weight: int
+    label: str | None = None
+    steps: "tuple[Step, ...]" = ()
+
+
+class Band(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename={"from_": "from"}):
+    """Numbers from `from` on (inclusive) and `below` (exclusive); one side may be open."""
+
+    label: str
+    from_: float | None = None
+    below: float | None = None
+
+
+class Bands(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The label of the band that a number is in; null outside all of them.
+
+    Bands ascend and do not overlap; there may be room between two.
+    """
+
+    of: str
+    bands: "tuple[Band, ...]"
+
+
+class Branch(
+    msgspec.Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    rename={"if_": "if", "else_": "else"},
+):
+    """`then` where the condition holds of the person now (`property`: of the entry's event)."""
+
+    if_: "Condition"
+    then: "tuple[Step, ...]" = ()
+    else_: "tuple[Step, ...]" = ()
+
+
+class Case(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The label of whom a condition over tags and traits holds for."""
+
+    label: str
+    when: "Condition"
+
+
+class Cleaning(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One rule for one value: a `property` (dotted path) of `events`, or a `trait`.
+
+    In this order: brought into its `form` (`respell` gives spellings of one's own first),
+    filled in where `missing`, refused or taken out where impossible (outside `min` to `max`,
+    not among `one_of`), judged an `outlier`. `region` (ISO 3166) is that of numbers without a
+    country code. `impossible: refuse` makes the event a dead letter, `quarantine` only takes
+    the value out. `day_first` says how 03/04/2026 is to be read; without it that is unknown.
+    """
+
+    id: str
+    events: tuple[str, ...] | None = None
+    property: str | None = None
+    trait: str | None = None
+    form: Literal["city", "date", "lower", "number", "phone", "trim", "upper"] | None = None
+    region: str = "CN"
+    day_first: bool | None = None
+    respell: dict[str, str | int | float | bool | None] | None = None
+    missing: "Missing | None" = None
+    min: float | None = None
+    max: float | None = None
+    one_of: tuple[str | int | float | bool | None, ...] | None = None
+    impossible: Literal["quarantine", "refuse"] = "quarantine"
+    outlier: "Outlier | None" = None
+
+
+class Condition(
+    msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename={"not_": "not"}
+):
+    """A group (`all`, `any` or `not`) or one clause: a subject, `op` and `value`.
+
+    Exactly one of all, any, not, property, tag, trait, segment is given. `property` and
+    `trait` are dotted paths into the event's properties and the person's traits, `tag` is a
+    tag's id. `segment` is a segment's: it stands alone and holds for its members.
+    A clause over a missing value (absent or null) is false, except `not_exists`, `ne` and
+    `not_in`. A text, a number and a bool are never equal, and to ask which of them is greater
+    is false. No clause raises.
+    """
+
+    all: "tuple[Condition, ...] | None" = None
+    any: "tuple[Condition, ...] | None" = None
+    not_: "Condition | None" = None
+    property: str | None = None
+    tag: str | None = None
+    trait: str | None = None
+    segment: str | None = None
+    op: (
+        Literal[
+            "contains",
+            "eq",
+            "exists",
+            "gt",
+            "gte",
+            "in",
+            "lt",
+            "lte",
+            "ne",
+            "not_exists",
+            "not_in",
+            "starts_with",
+        ]
+        | None
+    ) = None
+    value: str | int | float | bool | tuple[str | int | float | bool | None, ...] | None = None
+
+
+class Content(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What to say: Liquid templates rendered by the dispatcher with the command's variables.
+
+    `html` is a mail's body once more as HTML; values put into it are escaped.
+    """
+
+    subject: str = ""
+    body: str = ""
+    html: str = ""
+
+
+class DateOf(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A day of the person's own: a trait with an ISO date, in the person's time zone.
+
+    `offset_days` before (negative) or after it, at local time `at`; `yearly` returns with
+    the anniversary, 29 February on the 28th in years without one.
+    """
+
+    trait: str
+    offset_days: int = 0
+    at: str = "09:00"
+    yearly: bool = False
+
+
+class Dedup(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A second candidate with the same `key` inside `window` is refused.
+
+    `key` lists dotted property paths (`order_id`); empty means the entry event's id.
+    """
+
+    key: tuple[str, ...] = ()
+    window: str = "24h"
+
+
+class Derive(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a derived tag is made of: exactly one of these.
+
+    `trait`: the value at a dotted path of the traits. `age_of`: whole years since the ISO
+    date of a trait, in the person's time zone. `cases`: the label of the first whose condition
+    holds, else `otherwise`.
+    """
+
+    trait: str | None = None
+    age_of: str | None = None
+    ratio: "Ratio | None" = None
+    total: "Total | None" = None
+    bands: "Bands | None" = None
+    score: "Score | None" = None
+    cases: "tuple[Case, ...]" = ()
+    otherwise: str | None = None
+    predict: "Predict | None" = None
+
+
+class End(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The run is over, with a result such as `woken` or `not_woken`."""
+
+    result: str = "done"
+
+
+class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What makes a person a candidate: exactly one of these ways.
+
+    `events` with an optional `where` is the plainest: one of them happens and it holds.
+    """
+
+    events: tuple[str, ...] = ()
+    where: "Condition | None" = None
+    sequence: "Sequence | None" = None
+    absence: "Absence | None" = None
+    inactivity: "Inactivity | None" = None
+    tag_change: "TagChange | None" = None
+    threshold: "Threshold | None" = None
+    date: "DateOf | None" = None
+    schedule: "Schedule | None" = None
+
+
+class EventMatch(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """An event of one of these names on which `where` holds."""
+
+    events: tuple[str, ...]
+    where: "Condition | None" = None
+
+
+class Exit(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """An event that takes the person out: everything of the trigger that still waits ends.
+
+    With `key` it ends only what entered with the same values (this order, not any).
+    """
+
+    events: tuple[str, ...]
+    where: "Condition | None" = None
+    key: tuple[str, ...] = ()
+
+
+class Handoff(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Make a task for people: `content.subject` is its title, `content.body` what to know."""
+
+    to: Literal["sales", "service"]
+    endpoint: str
+    content: "Content" = msgspec.field(default_factory=lambda: Content())
+
+
+class Inactivity(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """None of `events` for so long, counted from the last of them.
+
+    Whoever never did one of them does not enter. Another one starts the time anew.
+    """
+
+    events: tuple[str, ...]
+    lasts: str
+
+
+class Lifecycle(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The states a person passes through, and what takes them from one to the next.
+
+    Of the transitions from the state now the first that holds is taken, then from there on,
+    and no state twice at an instant. The state reads as a tag of the same id; without
+    `initial` it is null until a transition holds. A change is an event, `$lifecycle_changed`,
+    with the properties `lifecycle`, `from` and `to`.
+    """
+
+    id: str
+    name: str = "unnamed"
+    description: str = ""
+    version: int = 0
+    owner: str = ""
+    initial: str | None = None
+    states: tuple[str, ...]
+    transitions: "tuple[Transition, ...]"
+
+
+class LifecyclePage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Life cycles in order of id; `next_cursor` is null on the last page."""
+
+    items: "tuple[LifecycleResource, ...]"
+    next_cursor: str | None
+
+
+class LifecycleResource(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A life cycle and where it stands."""
+
+    kind: Literal["lifecycle", "policy", "segment", "tag", "template", "trigger", "workspace"]
+    id: str
+    status: Literal["archived", "draft", "in_review", "live", "paused"]
+    version: int
+    revision: int | None
+    created_at: str
+    updated_at: str
+    draft: "Lifecycle | None"
+    published: "Lifecycle | None"
+
+
+class Minus(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Events that a count or a sum takes off again, such as refunds; `value` is the tag's own
+    where none is given.
+    """
+
+    events: tuple[str, ...]
+    where: "Condition | None" = None
+    value: str | None = None
+
+
+class Missing(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What stands in for a value that is not given: exactly one of these.
+
+    `fill` with a fixed value; `infer` from another property (or trait, as the rule's own is)
+    by `table`, `unknown` where the table does not know it; `unknown` itself.
+    """
+
+    fill: str | int | float | bool | None = None
+    infer: str | None = None
+    table: dict[str, str | int | float | bool | None] | None = None
+    unknown: bool = False
+
+
+class Offer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Grant something by an idempotent call of an endpoint: `reference` says what there."""
+
+    kind: Literal["coupon", "gift", "points"]
+    endpoint: str
+    reference: str
+    amount: int | None = None
+
+
+class Outlier(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Numbers further than `sigma` standard deviations above the mean are outliers.
+
+    Of the `person`'s own values so far, from the `at_least`-th on; or of the population, with
+    `mean` and `deviation` as they stand here (a scheduled job may keep them up to date).
+    """
+
+    sigma: float = 3.0
+    of: Literal["person", "population"] = "person"
+    at_least: int = 10
+    mean: float | None = None
+    deviation: float | None = None
+
+
+class Policy(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A frequency cap: at most `limit` sends a person in `window`, in `scope`.
+
+    `window` is rolling (`24h`, exact to the microsecond) or a calendar `day`, `week`
+    (from Monday) or `month` in the person's own time zone. `transactional` sends are exempt
+    and uncounted unless the scope names the category.
+    """
+
+    id: str
+    name: str = "unnamed"
+    description: str = ""
+    version: int = 0
+    limit: int
+    window: str
+    scope: "Scope" = msgspec.field(default_factory=lambda: Scope())
+
+
+class PolicyPage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Policies in order of id; `next_cursor` is null on the last page."""
+
+    items: "tuple[PolicyResource, ...]"
+    next_cursor: str | None
+
+
+class PolicyResource(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A frequency cap and where it stands."""
+
+    kind: Literal["lifecycle", "policy", "segment", "tag", "template", "trigger", "workspace"]
+    id: str
+    status: Literal["archived", "draft", "in_review", "live", "paused"]
+    version: int
+    revision: int | None
+    created_at: str
+    updated_at: str
+    draft: "Policy | None"
+    published: "Policy | None"
+
+
+class Predict(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a fitted repeat-purchase model says; null where an input is missing.
+
+    `alive`: the probability of buying again at all; `purchases`: how many are expected within
+    `horizon`; both by `bg_nbd`. `value`: the expected value of one purchase, by `gamma_gamma`.
+    `frequency` is a tag of repeat purchases, `recency` and `tenure` tags of whole days since
+    the last and the first one, `monetary` a tag of the mean value of the repeat purchases.
+    `parameters` are the model's, `fit` what the job that fitted them said of how well.
+    """
+
+    model: Literal["bg_nbd", "gamma_gamma"]
+    output: Literal["alive", "purchases", "value"]
+    frequency: str
+    recency: str | None = None
+    tenure: str | None = None
+    monetary: str | None = None
+    horizon: str = "30d"
+    parameters: dict[str, float]
+    fitted_at: str | None = None
+    fit: dict[str, Any] = {}
+
+
+class Problem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """RFC 9457; `code` is for programs."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+    errors: "tuple[ProblemError, ...]" = ()
+
+
+class ProblemError(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One thing that is wrong, or worth another look, and where."""
+
+    place: str
+    reason: str
+
+
+class QuietHours(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Local time of the person (else the workspace's zone) in which nothing is sent.
+
+    `start` later than `end` goes over midnight. `channels` empty means all of them.
+    Transactional sends are exempt.
+    """
+
+    start: str
+    end: str
+    channels: tuple[Literal["inbox", "log", "mail", "push", "sms", "webhook", "wecom"], ...] = ()
+
+
+class Ratio(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One number divided by another; null where either is missing or the divisor is 0."""
+
+    of: str
+    to: str | float
+
+
+class Reentry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Whether the same person may enter again, measured from entry.
+
+    `once_per_key` allows one entry for each value of the dedup key's properties.
+    """
+
+    mode: Literal["always", "cooldown", "once", "once_per_key"] = "always"
+    cooldown: str | None = None
+
+
+class RevisionState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The newest revision, and how many have not reached Kafka yet.
+
+    `relay_problem` says why the relay of this process cannot work, null while it can.
+    """
+
+    revision: int
+    published_at: str | None
+    pending: int
+    relay_problem: str | None
+
+
+class Schedule(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """At the times of a cron expression everybody whom the audience lets in.
+
+    Five fields: minute, hour, day of month, month, day of week. `time_zone` is the
+    workspace's where none is given. People are spread over `spread` by a stable hash.
+    """
+
+    cron: str
+    time_zone: str | None = None
+    spread: str | None = None
+
+
+class Scope(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a cap counts: everything (`value` left out), or one channel, category or trigger."""
+
+    kind: Literal["all", "category", "channel", "trigger"] = "all"
+    value: str | None = None
+
+
+class Score(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """1 to 5 by four cuts, as quintiles give them: 1 and how many cuts a number is beyond.
+
+    By the rule `lte` it is not beyond a cut q where `x <= q`, by `lt_next` where `x < q + 1`.
+    `reverse`: small numbers are good (recency), and the score is 6 less that.
+    """
+
+    of: str
+    cuts: tuple[float, ...]
+    rule: Literal["lt_next", "lte"] = "lte"
+    reverse: bool = False
+
+
+class Segment(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A named condition over tags and traits: whoever it holds for is a member.
+
+    `core` marks the few by which the business steers. Whoever comes in or goes out has an
+    event of it, `$segment_entered` or `$segment_left`, with the property `segment`.
+    """
+
+    id: str
+    name: str = "unnamed"
+    description: str = ""
+    version: int = 0
+    owner: str = ""
+    core: bool = False
+    when: "Condition"
+
+
+class SegmentPage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Segments in order of id; `next_cursor` is null on the last page."""
+
+    items: "tuple[SegmentResource, ...]"
+    next_cursor: str | None
+
+
+class SegmentResource(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A segment and where it stands."""
+
+    kind: Literal["lifecycle", "policy", "segment", "tag", "template", "trigger", "workspace"]
+    id: str
+    status: Literal["archived", "draft", "in_review", "live", "paused"]
+    version: int
+    revision: int | None
+    created_at: str
+    updated_at: str
+    draft: "Segment | None"
+    published: "Segment | None"
+
+
+class Send(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Ask the dispatcher for one message.
+
+    `to_trait` names the trait with the address (mail: `email`, sms: `phone`, push:
+    `push_token`, wecom: `wecom_id`). `endpoint` names an endpoint of the dispatcher's settings
+    (webhook, wecom): addresses and secrets never stand in definitions.
+    `when_unknown`: where the provider falls silent and would not notice a repeat, better not
+    at all (`at_most_once`) or better twice (`at_least_once`); left out: the dispatcher's
+    setting.
+    `template` names one whose content is sent; what `content` says beside it goes before.
+    """
+
+    channel: Literal["inbox", "log", "mail", "push", "sms", "webhook", "wecom"]
+    to_trait: str | None = None
+    endpoint: str | None = None
+    template: str | None = None
+    content: "Content" = msgspec.field(default_factory=lambda: Content())
+    when_unknown: Literal["at_least_once", "at_most_once"] | None = None
+
+
+class Sequence(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """These one after the other, all within `within` of the first.
+
+    `key` lists dotted property paths (`order_id`) on which all of them agree; an event in
+    which one is missing belongs to no sequence.
+    """
+
+    parts: "tuple[EventMatch, ...]"
+    within: str
+    key: tuple[str, ...] = ()
+
+
+class SetTag(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Tag the person by hand: `set` to `value`, or `remove`. It stands among the traits, and
+    conditions ask for it there.
+    """
+
+    set: str | None = None
+    value: str | int | float | bool | None = True
+    remove: str | None = None
+
+
+class Split(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """People take one of the arms, always the same one, by a hash of person and trigger."""
+
+    arms: "tuple[Arm, ...]"
+
+
+class Step(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One step of a trigger: exactly one of these."""
+
+    send: "Send | None" = None
+    wait: "Wait | None" = None
+    wait_for: "WaitFor | None" = None
+    branch: "Branch | None" = None
+    split: "Split | None" = None
+    tag: "SetTag | None" = None
+    offer: "Offer | None" = None
+    handoff: "Handoff | None" = None
+    end: "End | None" = None
+
+
+class Tag(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A profile tag: rolling, an aggregate over a person's events, or derived of other tags.
+
+    A rolling one has `aggregate` and `events`, a derived one `derive` and nothing of the other.
+    `value` is the dotted path of the aggregated property; `count`, `recency` and `tenure` take
+    none. `moment` stands in its place: what the local clock showed at the event. Without
+    `window` it covers the person's lifetime. `distinct` gives the number of different
+    values, `top_k` the `k` heaviest values, weight halving every `half_life`; `recency` and
+    `tenure` give the whole days (of 24 hours) since the last and since the first event.
+    """
+
+    id: str
+    name: str = "unnamed"
+    description: str = ""
+    version: int = 0
+    layer: Literal["basic", "behaviour", "predicted", "preference", "value"] | None = None
+    source: str = ""
+    owner: str = ""
+    review_by: str | None = None
+    unit: str = ""
+    aggregate: (
+        Literal[
+            "average",
+            "count",
+            "distinct",
+            "first",
+            "last",
+            "max",
+            "min",
+            "recency",
+            "sum",
+            "tenure",
+            "top_k",
+        ]
+        | None
+    ) = None
+    events: tuple[str, ...] = ()
+    where: "Condition | None" = None
+    value: str | None = None
+    moment: Literal["day", "hour", "month", "weekday"] | None = None
+    minus: "Minus | None" = None
+    window: str | None = None
+    bucket: str | None = None
+    k: int = 5
+    half_life: str = "30d"
+    derive: "Derive | None" = None
+
+
+class TagChange(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A tag's value came to fulfil a condition, ceased to, or became another.
+
+    `entered` and `left` need `op` and `value`, as in a condition; `changed` takes neither.
+    Time alone can change a tag too: an event leaves its window.
+    """
+
+    tag: str
+    change: Literal["changed", "entered", "left"]
+    op: (
+        Literal[
+            "contains",
+            "eq",
+            "exists",
+            "gt",
+            "gte",
+            "in",
+            "lt",
+            "lte",
+            "ne",
+            "not_exists",
+            "not_in",
+            "starts_with",
+        ]
+        | None
+    ) = None
+    value: str | int | float | bool | tuple[str | int | float | bool | None, ...] | None = None
+
+
+class TagPage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Tags in order of id; `next_cursor` is null on the last page."""
+
+    items: "tuple[TagResource, ...]"
+    next_cursor: str | None
+
+
+class TagResource(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A tag and where it stands."""
+
+    kind: Literal["lifecycle", "policy", "segment", "tag", "template", "trigger", "workspace"]
+    id: str
+    status: Literal["archived", "draft", "in_review", "live", "paused"]
+    version: int
+    revision: int | None
+    created_at: str
+    updated_at: str
+    draft: "Tag | None"
+    published: "Tag | None"
+
+
+class Template(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What to say, written once for many sends: Liquid over `variables`, `tags` and nothing
+    else.
+
+    Sends name it by `template`. What is sent is the version in force at the decision, also for
+    people who were under way before it was published. With `channels` it serves those alone.
+    """
+
+    id: str
+    name: str = "unnamed"
+    description: str = ""
+    version: int = 0
+    channels: tuple[Literal["inbox", "log", "mail", "push", "sms", "webhook", "wecom"], ...] = ()
+    content: "Content"
+    variables: "dict[str, Variable]" = {}
+
+
+class TemplatePage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Templates in order of id; `next_cursor` is null on the last page."""
+
+    items: "tuple[TemplateResource, ...]"
+    next_cursor: str | None
+
+
+class TemplateResource(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A template and where it stands."""
+
+    kind: Literal["lifecycle", "policy", "segment", "tag", "template", "trigger", "workspace"]
+    id: str
+    status: Literal["archived", "draft", "in_review", "live", "paused"]
+    version: int
+    revision: int | None
+    created_at: str
+    updated_at: str
+    draft: "Template | None"
+    published: "Template | None"
+
+
+class Term(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A number tag, `times` as much."""
+
+    of: str
+    times: float = 1.0
+
+
+class Threshold(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A number tag crosses `bound`: `up` reaches or passes it, `down` falls below it.
+
+    With `share_of` the bound is that share (`bound` 0.5: half) of another number tag.
+    """
+
+    tag: str
+    direction: Literal["down", "up"]
+    bound: float
+    share_of: str | None = None
+
+
+class Total(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The terms added up, and `plus`; null where one of them is missing."""
+
+    terms: "tuple[Term, ...]"
+    plus: float = 0.0
+
+
+class Transition(
+    msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename={"from_": "from"}
+):
+    """A way from one of the states `from` (`any`: from all others) to another, when it holds."""
+
+    from_: tuple[str, ...] | Literal["any"] = "any"
+    to: str
+    when: "Condition"
+
+
+class Trigger(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A marketer's rule: when a person enters, who may, and what is sent.
+
+    `rollout` percent of people take part, `holdout` percent of those are decided but never
+    sent to; both are stable by a hash of person and trigger. Of one `group` at most one
+    trigger waits in a person at a time. `arbitration_window` holds a candidate that long for
+    one of higher priority to come.
+    """
+
+    id: str
+    name: str = "unnamed"
+    description: str = ""
+    version: int = 0
+    status: Literal["archived", "draft", "live", "paused"] = "live"
+    category: Literal["marketing", "transactional"] = "marketing"
+    priority: int = 50
+    entry: "Entry"
+    exit: "Exit | None" = None
+    audience: "Condition | None" = None
+    rollout: int = 100
+    holdout: int = 0
+    group: str | None = None
+    arbitration_window: str | None = None
+    in_quiet_hours: Literal["defer", "drop"] = "defer"
+    dedup: "Dedup" = msgspec.field(default_factory=lambda: Dedup())
+    reentry: "Reentry" = msgspec.field(default_factory=lambda: Reentry())
+    when_capped: "WhenCapped" = msgspec.field(default_factory=lambda: WhenCapped())
+    send_within: str = "24h"
+    steps: "tuple[Step, ...]"
+
+
+class TriggerPage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Triggers in order of id; `next_cursor` is null on the last page."""
+
+    items: "tuple[TriggerResource, ...]"
+    next_cursor: str | None
+
+
+class TriggerResource(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A trigger and where it stands."""
+
+    kind: Literal["lifecycle", "policy", "segment", "tag", "template", "trigger", "workspace"]
+    id: str
+    status: Literal["archived", "draft", "in_review", "live", "paused"]
+    version: int
+    revision: int | None
+    created_at: str
+    updated_at: str
+    draft: "Trigger | None"
+    published: "Trigger | None"
+
+
+class ValueTiers(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Priority that a person's worth adds: by the text of a trait."""
+
+    trait: str
+    bonuses: dict[str, int]
+
+
+class Variable(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A name that a template may use, and where its value comes from at the decision.
+
+    Exactly one of `tag` (an id), `trait` and `property` (dotted paths; of the entry's event)
+    is given. Where the value is missing (absent or null), `fallback` stands in. Without one
+    nothing does: a `required` variable then fails the send, any other prints as nothing.
+    """
+
+    tag: str | None = None
+    trait: str | None = None
+    property: str | None = None
+    fallback: str | int | float | bool | None = None
+    required: bool = True
+
+
+class Wait(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename={"for_": "for"}):
+    """Wait `for` a time, `until` the person's clock shows one, or first the one, then the
+    other.
+
+    A clock time that it is just now ends the wait at once.
+    """
+
+    for_: str | None = None
+    until: str | None = None
+
+
+class WaitFor(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Wait for one of `events` on which `where` holds, at most `within`.
+
+    With `key` (dotted property paths) its values have to be those of the entry's event. What
+    happened before the wait began, or comes late, does not count. `then` follows when it
+    came, `on_timeout` when it did not.
+    """
+
+    events: tuple[str, ...]
+    where: "Condition | None" = None
+    key: tuple[str, ...] = ()
+    within: str
+    then: "tuple[Step, ...]" = ()
+    on_timeout: "tuple[Step, ...]" = ()
+
+
+class WhenCapped(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """`drop`, or `defer` to the first instant the cap allows, at most `expires_after` away."""
+
+    action: Literal["defer", "drop"] = "drop"
+    expires_after: str = "24h"
+
+
+class Workspace(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Settings that hold for every person.
+
+    Consent is the trait `consent`, an object: false under a category or a channel refuses
+    it; where nothing stands, `opt_in` refuses marketing and `opt_out` lets it pass. For
+    `test_people` (ids) neither rollout nor holdout applies. `stopped` is the kill switch:
+    nothing is decided to be sent, what is under way stays where it is, and what was asked
+    for already waits in the dispatcher; `stopped_channels` does the same to some channels.
+    """
+
+    id: str = "default"
+    name: str = "unnamed"
+    version: int = 0
+    time_zone: str = "UTC"
+    late_after: str = "24h"
+    message_id_window: str = "24h"
+    message_ids_max: int = 64
+    consent: Literal["opt_in", "opt_out"] = "opt_out"
+    quiet_hours: "tuple[QuietHours, ...]" = ()
+    value_tiers: "ValueTiers | None" = None
+    test_people: tuple[str, ...] = ()
+    cleaning: "tuple[Cleaning, ...]" = ()
+    stopped: bool = False
+    stopped_channels: tuple[
+        Literal["inbox", "log", "mail", "push", "sms", "webhook", "wecom"], ...
+    ] = ()
+
+
+class WorkspaceResource(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The workspace's settings and where they stand."""
+
+    kind: Literal["lifecycle", "policy", "segment", "tag", "template", "trigger", "workspace"]
+    id: str
+    status: Literal["archived", "draft", "in_review", "live", "paused"]
+    version: int
+    revision: int | None
+    created_at: str
+    updated_at: str
+    draft: "Workspace | None"
+    published: "Workspace | None"

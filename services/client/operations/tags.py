@@ -1,0 +1,144 @@
+"""Operations of the API on tags.
+
+Generated from the OpenAPI document by `make docs`; do not edit.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from services.client import models
+from services.client.calling import Answer, Caller, segment
+
+
+class Tags(Caller):
+    """Operations on tags."""
+
+    async def list_tags(
+        self,
+        *,
+        status: Literal["draft", "live", "paused", "archived"] | None = None,
+        limit: int | None = None,
+        cursor: str | None = None,
+    ) -> Answer[models.TagPage]:
+        """List tags.
+
+        Needs the role analyst.
+
+        status: left out: all but the archived.
+        cursor: `next_cursor` of a page.
+        """
+        return await self.call(
+            "GET",
+            "/v1/tags",
+            models.TagPage,
+            query={"status": status, "limit": limit, "cursor": cursor},
+        )
+
+    async def create_tag(
+        self, body: models.Tag | Mapping[str, Any], *, publish: bool | None = None
+    ) -> Answer[models.TagResource]:
+        """Create a tag.
+
+        Needs the role operator.
+
+        publish: put it in force at once, not as a draft.
+        """
+        return await self.call(
+            "POST",
+            "/v1/tags",
+            models.TagResource,
+            query={"publish": publish},
+            body=body,
+        )
+
+    async def read_tag(self, id_: str) -> Answer[models.TagResource]:
+        """Read a tag.
+
+        Needs the role analyst.
+        """
+        return await self.call(
+            "GET",
+            f"/v1/tags/{segment(id_)}",
+            models.TagResource,
+        )
+
+    async def replace_tag(
+        self,
+        id_: str,
+        body: models.Tag | Mapping[str, Any],
+        *,
+        publish: bool | None = None,
+        if_match: str | None = None,
+    ) -> Answer[models.TagResource]:
+        """Replace the draft of a tag.
+
+        Needs the role operator.
+
+        publish: put it in force at once, not as a draft.
+        if_match: the ETag that was read; `*` overwrites anything.
+        """
+        return await self.call(
+            "PUT",
+            f"/v1/tags/{segment(id_)}",
+            models.TagResource,
+            query={"publish": publish},
+            header={"If-Match": if_match},
+            body=body,
+        )
+
+    async def patch_tag(
+        self,
+        id_: str,
+        body: Mapping[str, Any],
+        *,
+        publish: bool | None = None,
+        if_match: str | None = None,
+    ) -> Answer[models.TagResource]:
+        """Change parts of a tag (JSON Merge Patch).
+
+        Needs the role operator.
+
+        publish: put it in force at once, not as a draft.
+        if_match: the ETag that was read; `*` overwrites anything.
+        """
+        return await self.call(
+            "PATCH",
+            f"/v1/tags/{segment(id_)}",
+            models.TagResource,
+            query={"publish": publish},
+            header={"If-Match": if_match},
+            body=body,
+            media="application/merge-patch+json",
+        )
+
+    async def archive_tag(
+        self, id_: str, *, if_match: str | None = None
+    ) -> Answer[models.TagResource]:
+        """Archive a tag.
+
+        Needs the role operator.
+
+        if_match: the ETag that was read; `*` overwrites anything.
+        """
+        return await self.call(
+            "DELETE",
+            f"/v1/tags/{segment(id_)}",
+            models.TagResource,
+            header={"If-Match": if_match},
+        )
+
+    async def publish_tag(
+        self, id_: str, *, if_match: str | None = None
+    ) -> Answer[models.TagResource]:
+        """Put the draft of a tag in force.
+
+        Needs the role reviewer.
+
+        if_match: the ETag that was read; `*` overwrites anything.
+        """
+        return await self.call(
+            "POST",
+            f"/v1/tags/{segment(id_)}/publish",
+            models.TagResource,
+            header={"If-Match": if_match},
+        )

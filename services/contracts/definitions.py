@@ -11,6 +11,7 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 from msgspec import Meta
 
+from services.contracts.cleaning import CLEANING_RULES_MAX, Cleaning
 from services.contracts.conditions import (
     ClockTime,
     Condition,
@@ -230,6 +231,7 @@ class Workspace(
     quiet_hours: Annotated[tuple[QuietHours, ...], Meta(max_length=10)] = ()
     value_tiers: ValueTiers | None = None
     test_people: Annotated[tuple[Name, ...], Meta(max_length=200)] = ()
+    cleaning: Annotated[tuple[Cleaning, ...], Meta(max_length=CLEANING_RULES_MAX)] = ()
     stopped: bool = False
     stopped_channels: Annotated[tuple[Channel, ...], Meta(max_length=10)] = ()
 

@@ -9,12 +9,14 @@ from services.contracts.errors import Malformed
 from services.contracts.event import ALIAS, FUTURE_TOLERANCE, TRACK, Event
 from services.contracts.time import Micros
 from services.triggers.engine.candidates import Candidate, coming_in
+from services.triggers.engine.cleaning import report_duplicate
 from services.triggers.engine.dedup import first_time
 from services.triggers.engine.exits import leave
 from services.triggers.engine.fingerprint import fingerprint
 from services.triggers.engine.hops import forward_delivery, forward_event
 from services.triggers.engine.journey import match_waits
 from services.triggers.engine.limits import INSTANT_MAX, NEVER, SNAPSHOT_EVERY
+from services.triggers.engine.outliers import keep_known
 from services.triggers.engine.outputs import Outputs
 from services.triggers.engine.person import absorb, snapshot
 from services.triggers.engine.rules import Rule, Rules
@@ -33,7 +35,8 @@ def decide(  # noqa: C901  (hot: written out)
     `now` is the time of the record in the log; the person's own time never goes back.
 
     Raises:
-        Malformed: `bad_time`, an instant outside 1970 to 2100. Nothing was changed.
+        Malformed: `bad_time`, an instant outside 1970 to 2100, or `impossible`, a value that a
+            rule of cleaning refuses. Nothing was changed.
     """
     if event.person != state.person:
         raise ValueError(OTHER_PERSON)
@@ -42,6 +45,9 @@ def decide(  # noqa: C901  (hot: written out)
         at, outcome = event.received_at, "clamped"
     if not (0 <= now < INSTANT_MAX and -INSTANT_MAX < at < INSTANT_MAX):
         raise Malformed("bad_time", "an instant outside 1970 to 2100")
+    cleaner, faults = rules.quality.cleaners.get(event.name), None
+    if cleaner is not None and state.merged_into is None:
+        event, faults = cleaner.clean(event, state.traits)
     if now < state.now:
         now = state.now
     state.now = now
@@ -53,6 +59,7 @@ def decide(  # noqa: C901  (hot: written out)
         begun = adopt_rules(state, rules, now)
     if not first_time(state, event.message_id, now, rules):
         out.counts["duplicate"] += 1
+        report_duplicate(event, state.applied, now, out)
         conclude(state, rules, now, out, begun)
         return
     late = at < now - rules.late_after
@@ -61,6 +68,8 @@ def decide(  # noqa: C901  (hot: written out)
     elif event.type == ALIAS:
         outcome = "alias"
     out.counts[outcome] += 1
+    if faults is not None:
+        event = rules.quality.weigh(state, event, faults, at, now, out)
     # What nearly every event says of the person; `absorb` takes in all of it.
     last_seen_at = state.last_seen_at
     if (
@@ -159,6 +168,7 @@ def adopt_rules(state: PersonState, rules: Rules, now: Micros) -> list[Candidate
     state.tags = {key: data for key, data in state.tags.items() if key in rules.tags}
     state.revision = rules.revision
     state.seen_until = 0
+    keep_known(state, rules.quality.known)
     state.changed = True
     return adopt(state, rules, now)
 

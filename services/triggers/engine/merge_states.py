@@ -6,6 +6,7 @@ from services.contracts.time import Micros
 from services.triggers.engine.candidates import Candidate
 from services.triggers.engine.dedup import join_seen
 from services.triggers.engine.merge_sending import merge_sending
+from services.triggers.engine.outliers import merge_weighed
 from services.triggers.engine.outputs import Outputs
 from services.triggers.engine.person import fill_traits
 from services.triggers.engine.rules import Rules
@@ -22,6 +23,7 @@ def merge_states(
     """
     _join_person(state, other, out)
     join_seen(state, other, rules)
+    merge_weighed(state, other)
     for key, data in other.tags.items():
         mine = state.tags.get(key)
         if mine is None:

@@ -19,6 +19,7 @@ from services.triggers.engine.fingerprint import fingerprint_parts
 from services.triggers.engine.groups import Groups, compile_groups, stage_readings, with_segments
 from services.triggers.engine.inactivity import InactivitySensor
 from services.triggers.engine.program import Program, awaited_events, compile_program
+from services.triggers.engine.quality import Quality, compile_quality
 from services.triggers.engine.reactions import Listening, React, compile_reaction
 from services.triggers.engine.readings import Reading
 from services.triggers.engine.schedule import ScheduleSensor
@@ -111,6 +112,7 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     test_people: frozenset[str]
     stopped: bool
     stopped_channels: frozenset[str]
+    quality: Quality
     reactions: dict[str, React]
     tags: dict[int, tuple[str, Read, bool]]
     estimates: dict[int, Callable[[TagData], bool]]
@@ -317,6 +319,7 @@ def compile_rules(bundle: Bundle, *, workspace: str = "default") -> Rules:
         test_people=frozenset(settings.test_people),
         stopped=settings.stopped,
         stopped_channels=frozenset(settings.stopped_channels),
+        quality=compile_quality(settings.cleaning, tags.guarded, readers),
         reactions=_compile_reactions(tags.listening, rules, readers, calendar),
         tags={one.key: (tag.id, one.read, one.total_stands) for tag, one in tags.rolling},
         estimates={

@@ -11,6 +11,7 @@ import msgspec
 from services.contracts.errors import Malformed
 from services.contracts.time import Micros
 from services.triggers.engine.limits import NEVER
+from services.triggers.engine.weighed import Weighed
 
 STATE_VERSION: Final = 2
 OLDEST_VERSION: Final = 2
@@ -177,7 +178,8 @@ class PersonState(msgspec.Struct, array_like=True, gc=False):
     `handed_at`. `merged` are those who answered or handed on, with the position in their log up
     to which it is folded here (-1 where it came by way of another), the one longest silent
     first; `asking` those who have yet to answer.
-    `membership` is None where there are no segments and life cycles.
+    `membership` is None where there are no segments and life cycles, `weighed` where no number
+    of theirs was judged.
     Fields are only ever added at the end, with a default: old bytes stay readable.
     """
 
@@ -209,6 +211,7 @@ class PersonState(msgspec.Struct, array_like=True, gc=False):
     asking: list[Asked] = []
     handed_at: Micros | None = None
     membership: Membership | None = None
+    weighed: Weighed | None = None
 
 
 _encode: Final = msgspec.msgpack.Encoder().encode

@@ -6,12 +6,14 @@ from typing import Any, Final
 
 import msgspec
 
+from services.contracts.cleaning import CONFIRM_EVENT
 from services.contracts.definitions import Bundle, Tag
 from services.contracts.time import Micros, parse_duration
 from services.triggers.engine import tags as rolling
 from services.triggers.engine.conditions import ReadTag
 from services.triggers.engine.derived import compile_derived, in_order
 from services.triggers.engine.local import EPOCH, local_of, own_calendar
+from services.triggers.engine.quality import Guarded, guards, kept_out
 from services.triggers.engine.reactions import Listening, Moments, listening_of
 from services.triggers.engine.readings import Inputs, Reading
 from services.triggers.engine.since import DaysClock, recency, tenure
@@ -25,12 +27,16 @@ _MINUTES_OF_HOUR: Final = 60
 
 
 class CompiledTags(msgspec.Struct, frozen=True, kw_only=True, eq=False):
-    """`rolling` in the order of their ids; `derived` so that each comes behind its inputs."""
+    """`rolling` in the order of their ids; `derived` so that each comes behind its inputs.
+
+    `guarded` are those that outliers are kept out of, as they are without that.
+    """
 
     rolling: tuple[tuple[Tag, Rolling], ...]
     listening: tuple[Listening, ...]
     derived: tuple[tuple[str, ReadTag], ...]
     readings: dict[str, Reading]
+    guarded: tuple[Guarded, ...]
 
 
 def compile_tags(bundle: Bundle, calendar: Calendar) -> CompiledTags:
@@ -38,13 +44,18 @@ def compile_tags(bundle: Bundle, calendar: Calendar) -> CompiledTags:
     compiled: list[tuple[Tag, Rolling]] = []
     listening: list[Listening] = []
     readings: dict[str, Reading] = {}
+    guarded: list[Guarded] = []
     for tag in sorted(bundle.tags, key=lambda one: one.id):
         if tag.derive is None:
             window = window_of(tag, calendar)
             one = _compile_rolling(tag, window)
+            is_guarded = guards(tag, bundle.workspace.cleaning)
+            if is_guarded:
+                guarded.append(Guarded(tag, one, window))
+                one = kept_out(one, tag.value or "")
             compiled.append((tag, one))
             listening += listening_of(tag, one, window)
-            readings[tag.id] = _reading(tag, one)
+            readings[tag.id] = _reading(tag, one, confirmed=is_guarded)
     derived: list[tuple[str, ReadTag]] = []
     for tag in in_order(bundle.tags):
         readings[tag.id] = compile_derived(tag, readings, calendar)
@@ -54,6 +65,7 @@ def compile_tags(bundle: Bundle, calendar: Calendar) -> CompiledTags:
         listening=tuple(listening),
         derived=tuple(derived),
         readings=readings,
+        guarded=tuple(guarded),
     )
 
 
@@ -76,8 +88,8 @@ def _compile_rolling(tag: Tag, window: Window) -> Rolling:
     return rolling.SIMPLE[tag.aggregate](key, window, path)
 
 
-def _reading(tag: Tag, compiled: Rolling) -> Reading:
-    events = frozenset(tag.events)
+def _reading(tag: Tag, compiled: Rolling, *, confirmed: bool) -> Reading:
+    events = frozenset((*tag.events, CONFIRM_EVENT) if confirmed else tag.events)
     if tag.minus is not None:
         events |= frozenset(tag.minus.events)
     key, basis = compiled.key, (str(compiled.key),)

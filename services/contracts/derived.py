@@ -76,10 +76,14 @@ class Score(
     """1 to 5 by four cuts, as quintiles give them: 1 and how many cuts a number is beyond.
 
     By the rule `lte` it is not beyond a cut q where `x <= q`, by `lt_next` where `x < q + 1`.
-    `reverse`: small numbers are good (recency), and the score is 6 less that.
+    `reverse`: small numbers are good (recency), and the score is 6 less that. Whoever has no
+    value of the tag `among` has no score. `by` population: a job puts the fifths of everybody
+    who has one (docs/rfm.md) in place of these `cuts`.
     """
 
     of: Identifier
+    among: Identifier | None = None
+    by: Literal["fixed", "population"] = "fixed"
     cuts: Annotated[tuple[float, ...], Meta(min_length=4, max_length=4)]
     rule: Literal["lte", "lt_next"] = "lte"
     reverse: bool = False

@@ -10,7 +10,6 @@ from services.triggers.engine.predicting import (
     alive,
     expected_purchases,
     expected_value,
-    history,
 )
 
 CDNOW = BgNbd(r=0.243, alpha=4.414, a=0.793, b=2.426)
@@ -111,8 +110,3 @@ def test_the_more_orders_the_closer_is_the_expected_value_to_what_was_seen() -> 
     off = [abs(expected_value(CDNOW_VALUES, x, 100.0) - 100.0) for x in (1, 2, 10, 1_000)]
     assert off == sorted(off, reverse=True)
     assert off[-1] < 0.1
-
-
-def test_the_history_of_tags_counts_from_the_first_order() -> None:
-    assert history(orders=3, recency=10, tenure=50) == (2, 40, 50)
-    assert history(orders=1, recency=50, tenure=50) == (0, 0, 50)

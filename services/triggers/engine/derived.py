@@ -54,6 +54,8 @@ def inputs_named(derive: Derive) -> dict[str, str]:
         found["bands.of"] = derive.bands.of
     if derive.score is not None:
         found["score.of"] = derive.score.of
+        if derive.score.among is not None:
+            found["score.among"] = derive.score.among
     for number, case in enumerate(derive.cases):
         found.update(_tags_of(case.when, f"cases[{number}].when"))
     if derive.predict is not None:
@@ -126,7 +128,12 @@ def _of_tags(derive: Derive, readings: Readings) -> tuple[ReadTag, Inputs]:
     if derive.score is not None:
         score, of = derive.score, readings[derive.score.of]
         more = 1.0 if score.rule == "lt_next" else 0.0
-        return _score(score, of.read), of.at_bounds([cut + more for cut in score.cuts])
+        inputs = of.at_bounds([cut + more for cut in score.cuts])
+        if score.among is None:
+            return _score(score, of.read), inputs
+        among = readings[score.among]
+        # Only whether there is a value: no bound of it matters.
+        return _score(score, of.read, among.read), together([inputs, among.at_bounds(())])
     if derive.cases:
         inputs = together(inputs_of(one.when, readings) for one in derive.cases)
         return _cases(derive.cases, derive.otherwise, readings), inputs
@@ -230,7 +237,7 @@ def _bands(bands: Bands, of: ReadTag) -> ReadTag:
     return read
 
 
-def _score(score: Score, of: ReadTag) -> ReadTag:
+def _score(score: Score, of: ReadTag, among: ReadTag | None = None) -> ReadTag:
     more, cuts, reverse = (1.0 if score.rule == "lt_next" else 0.0), score.cuts, score.reverse
 
     def beyond(value: float, cut: float) -> bool:
@@ -238,7 +245,7 @@ def _score(score: Score, of: ReadTag) -> ReadTag:
 
     def read(state: PersonState, now: Micros) -> Any:
         value = of(state, now)
-        if type(value) not in NUMERIC:
+        if type(value) not in NUMERIC or (among is not None and among(state, now) is None):
             return None
         points = 1 + sum(beyond(value, cut) for cut in cuts)
         return SCORE_MAX + 1 - points if reverse else points

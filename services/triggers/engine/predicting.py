@@ -23,14 +23,6 @@ HORIZON_ALPHAS_MAX: Final = 100.0
 it has for somebody whose first order was just now."""
 
 
-def history(orders: float, recency: float, tenure: float) -> tuple[float, float, float]:
-    """`(x, t_x, age)` of what tags say: orders in all, days since the last, days since the first.
-
-    Somebody without any order has none of them: ask no model about that person.
-    """
-    return max(0.0, orders - 1.0), tenure - recency, tenure
-
-
 def alive(parameters: BgNbd, x: float, t_x: float, age: float) -> float:
     """The probability that the person still buys: 1 as long as nothing followed the first order.
 

@@ -167,6 +167,21 @@ PROFILE_UPSERTS: Final = Metric(
     labels=("outcome",),
     meaning="Profile snapshots: written, stale (a newer one stood there) or dead_letter.",
 )
+DECISION_LOG: Final = Metric(
+    name="cuestream_decision_log_total",
+    kind="counter",
+    unit="decisions",
+    service="profile-store",
+    labels=("outcome",),
+    meaning="Decisions read into the log: written, repeated (known already) or dead_letter.",
+)
+DECISION_LOG_SECONDS: Final = Metric(
+    name="cuestream_decision_log_seconds",
+    kind="histogram",
+    unit="seconds",
+    service="profile-store",
+    meaning="From a decision's time to its row in the log, of each batch the longest.",
+)
 LEDGER: Final = Metric(
     name="cuestream_dispatcher_ledger_sends",
     kind="gauge",
@@ -264,5 +279,5 @@ METRICS: Final = (
     CAP_SUPPRESSIONS, DECISION_SECONDS, INGEST_TO_COMMAND_SECONDS, CONSUMER_LAG, TIMERS,
     STATE_PERSONS, DEFINITIONS_REVISION, OUTBOX_PENDING, PROFILE_UPSERTS, LEDGER, ATTEMPTS,
     RETRIES, SEND_SECONDS, DEAD_LETTERS, CIRCUIT_OPEN, RATE_LIMITED, QUARANTINED, ENDED_UNSENT,
-    STOPPED,
+    STOPPED, DECISION_LOG, DECISION_LOG_SECONDS,
 )  # fmt: skip

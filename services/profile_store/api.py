@@ -69,12 +69,20 @@ async def read_profile(store: Store, user_id: str) -> ProfileOut:
     return ProfileOut.of(profile)
 
 
-def make_app(profiles: Profiles, tokens: BearerTokens, metrics: Metrics, health: Health) -> FastAPI:
-    """The application with everything it needs; nothing is looked up elsewhere."""
+def make_app(
+    profiles: Profiles,
+    tokens: BearerTokens,
+    metrics: Metrics,
+    health: Health,
+    *routers: APIRouter,
+) -> FastAPI:
+    """The application with everything it needs; `routers` are those of the other parts."""
     app = FastAPI(title="cuestream profile store", version="1", docs_url=None, redoc_url=None)
     app.state.profiles = profiles
     app.state.tokens = tokens
     app.include_router(router)
+    for further in routers:
+        app.include_router(further)
     app.router.routes.extend(health_routes(metrics, health))
     install_problems(app)
     return app

@@ -2,14 +2,20 @@
 
 import asyncio
 from collections.abc import Awaitable
+from typing import Final
 
-from services.contracts.topics import PROFILES
+from services.contracts.time import DAY
+from services.contracts.topics import DECISIONS, PROFILES
 from services.profile_store.api import make_app
 from services.profile_store.consuming import GROUP, Consuming
+from services.profile_store.decision_api import decision_routes
+from services.profile_store.decision_intake import DecisionIntake, keep_pruned
+from services.profile_store.decision_postgres import PostgresDecisions
 from services.profile_store.intake import Intake
 from services.profile_store.postgres import PostgresProfiles
 from services.profile_store.settings import ProfileStoreSettings
 from services.runtime.bearer import BearerTokens
+from services.runtime.clock import WallClock
 from services.runtime.database import make_engine, wait_for_database
 from services.runtime.dead_letters import send_dead_letter
 from services.runtime.health import Health
@@ -17,6 +23,8 @@ from services.runtime.kafka import make_consumer, make_producer, topic_name
 from services.runtime.metrics import Metrics
 from services.runtime.serving import run_process, serve
 from services.runtime.settings import load
+
+DECISIONS_GROUP: Final = "profile-store-decisions"
 
 
 async def run(settings: ProfileStoreSettings, stop: asyncio.Event) -> None:
@@ -44,11 +52,34 @@ async def run(settings: ProfileStoreSettings, stop: asyncio.Event) -> None:
             metrics,
             settings.profile_store_batch_max,
         )
-        health = Health(ready={"consumer": consuming.missing})
-        app = make_app(profiles, BearerTokens(settings), metrics, health)
+        decisions = PostgresDecisions(engine)
+        deciding = DecisionIntake(
+            decisions,
+            lambda letter: send_dead_letter(producer, settings, letter),
+            metrics,
+            clock=WallClock() if settings.clock == "wall" else None,
+        )
+        logging = Consuming(
+            make_consumer(settings, group=DECISIONS_GROUP),
+            topic_name(settings, DECISIONS),
+            deciding.store,
+            metrics,
+            settings.profile_store_batch_max,
+        )
+        health = Health(ready={"consumer": consuming.missing, "decisions": logging.missing})
+        app = make_app(
+            profiles, BearerTokens(settings), metrics, health, decision_routes(decisions, profiles)
+        )
         await _together(
             stop,
             consuming.run(stop),
+            logging.run(stop),
+            keep_pruned(
+                decisions,
+                stop,
+                keep_micros=settings.profile_store_decisions_days * DAY,
+                keep_people=settings.profile_store_decisions_per_person,
+            ),
             serve(app, host=settings.host, port=settings.profile_store_port, stop=stop),
         )
     finally:

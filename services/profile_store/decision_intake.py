@@ -1,0 +1,141 @@
+"""A batch of `decisions` into the log: in order, with bounded retries, bad ones buried."""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final, TypeVar
+
+from services.contracts.errors import Malformed, Transient
+from services.contracts.metrics import (
+    DEAD_LETTERS,
+    DECISION_LOG,
+    DECISION_LOG_SECONDS,
+    RETRIES,
+)
+from services.contracts.time import SECOND
+from services.profile_store.decision_log import DecisionLog, Logged, logged_of
+from services.profile_store.intake import (
+    ATTEMPTS_MAX,
+    ORIGIN,
+    RETRY_FIRST_SECONDS,
+    RETRY_SECONDS_MAX,
+    DeadLetters,
+    Record,
+)
+from services.runtime.backoff import delays
+from services.runtime.clock import Clock
+from services.runtime.dead_letters import dead_letter_of
+from services.runtime.logs import get_logger
+from services.runtime.metrics import Metrics
+
+PRUNE_SECONDS: Final = 3600.0
+T = TypeVar("T")
+
+_log = get_logger(__name__)
+
+
+class DecisionIntake:
+    """Stores batches one after the other, in the order in which they are given.
+
+    `clock` is None where time is what the records say: there is no lag to be measured then.
+    """
+
+    def __init__(
+        self,
+        decisions: DecisionLog,
+        dead_letters: DeadLetters,
+        metrics: Metrics,
+        *,
+        clock: Clock | None,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self._decisions = decisions
+        self._dead_letters = dead_letters
+        self._clock = clock
+        self._sleep = sleep
+        self._turn = asyncio.Lock()
+        self._stored = metrics.counter(DECISION_LOG)
+        self._seconds = metrics.histogram(DECISION_LOG_SECONDS)
+        self._dead = metrics.counter(DEAD_LETTERS)
+        self._retries = metrics.counter(RETRIES)
+
+    async def store(self, records: Sequence[Record]) -> None:
+        """Store a batch, or bury what can never be stored.
+
+        Raises:
+            Transient: the database or the broker stayed away for `ATTEMPTS_MAX` tries.
+        """
+        async with self._turn:
+            good: list[Logged] = []
+            for record in records:
+                try:
+                    good.append(_read(record))
+                except Malformed as error:
+                    await self._bury(record, error)
+            if good:
+                done = await self._retrying("decisions", lambda: self._decisions.put(good))
+                self._stored.labels("written").inc(done.written)
+                self._stored.labels("repeated").inc(done.repeated)
+                self._measure(good)
+
+    def _measure(self, batch: Sequence[Logged]) -> None:
+        if self._clock is None:
+            return
+        # Of each batch the one that waited longest, and so whoever is behind shows it.
+        now, oldest = self._clock.stamp(None), min(one.decision.now for one in batch)
+        self._seconds.observe(max(0, now - oldest) / SECOND)
+
+    async def _bury(self, record: Record, error: Malformed) -> None:
+        letter = dead_letter_of(record, error, origin=ORIGIN)
+        await self._retrying("dead_letters", lambda: self._dead_letters(letter))
+        self._dead.labels(ORIGIN, error.code).inc()
+        self._stored.labels("dead_letter").inc()
+        _log.warning(
+            "dead letter", code=error.code, partition=record.partition, offset=record.offset
+        )
+
+    async def _retrying(self, operation: str, work: Callable[[], Awaitable[T]]) -> T:
+        waits = delays(
+            first_seconds=RETRY_FIRST_SECONDS,
+            max_seconds=RETRY_SECONDS_MAX,
+            attempts_max=ATTEMPTS_MAX,
+            random=random.random,
+        )
+        while True:
+            try:
+                return await work()
+            except Transient as error:
+                wait = next(waits, None)
+                if wait is None:
+                    raise
+                self._retries.labels(operation).inc()
+                _log.warning("trying again", operation=operation, error=str(error))
+                await self._sleep(wait)
+
+
+def _read(record: Record) -> Logged:
+    return logged_of(
+        record.value,
+        partition=record.partition,
+        offset=record.offset,
+        written_ms=record.timestamp,
+    )
+
+
+async def keep_pruned(
+    decisions: DecisionLog, stop: asyncio.Event, *, keep_micros: int, keep_people: int
+) -> None:
+    """Forget what is old, now and then, until `stop`; a database that is away is tried later."""
+    while not stop.is_set():
+        try:
+            gone = await decisions.prune(keep_micros=keep_micros, keep_people=keep_people)
+        except Transient as error:
+            _log.warning("decisions not pruned", error=str(error))
+        else:
+            if gone:
+                _log.info("decisions pruned", decisions=gone)
+        try:
+            async with asyncio.timeout(PRUNE_SECONDS):
+                await stop.wait()
+        except TimeoutError:
+            pass  # time for the next round

@@ -6,7 +6,6 @@ the next instant, so that no moment goes on for ever.
 """
 
 from collections.abc import Sequence
-from typing import Final
 
 from services.contracts.event import TRACK, Event
 from services.contracts.time import Micros
@@ -17,11 +16,8 @@ from services.triggers.engine.journey import match_waits
 from services.triggers.engine.limits import NEVER
 from services.triggers.engine.outputs import Outputs
 from services.triggers.engine.rules import Rules
-from services.triggers.engine.sensing import hear, next_due, watch
+from services.triggers.engine.sensing import SOON, hear, next_due, watch
 from services.triggers.engine.state import Membership, PersonState, Stage
-
-SOON: Final[Micros] = 1
-"""After so long a person is looked at again for what this moment itself has moved."""
 
 
 def pass_time(state: PersonState, rules: Rules, now: Micros, out: Outputs) -> list[Candidate]:

@@ -197,6 +197,9 @@ def snapshot(state: PersonState, rules: Rules, now: Micros, out: Outputs) -> Non
     state.emitted_at = now
     state.changed = False
     sending = state.sending or _NOTHING_SENT
+    values = tag_values(state, rules, now)
+    if rules.shown is not None:
+        rules.shown.remember(state, values, now)
     out.profiles.append(
         Profile(
             person=state.person,
@@ -207,7 +210,7 @@ def snapshot(state: PersonState, rules: Rules, now: Micros, out: Outputs) -> Non
             user_id=state.user_id,
             anonymous_id=state.anonymous_id,
             traits=state.traits,
-            tags=tag_values(state, rules, now),
+            tags=values,
             approximate=_approximate(state, rules) if rules.estimates else (),
             messages_accepted=sending.accepted,
             messages_failed=sending.failed,

@@ -114,7 +114,7 @@ def test_the_rules_agree_on_whole_cuts_and_part_on_others() -> None:
     assert beyond(3, 2, "lte") == beyond(3, 2, "lt_next")
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(values=NUMBERS)
 def test_more_is_never_scored_less_and_everybody_has_one_score(values: list[int]) -> None:
     cuts = fifths(values)

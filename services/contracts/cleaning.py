@@ -100,6 +100,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     `sample` is the value as it came, shortened, digits and letters of personal data hidden.
     """
 
+    person: str
     position: int
     at: Micros
     source: str

@@ -182,6 +182,14 @@ DECISION_LOG_SECONDS: Final = Metric(
     service="profile-store",
     meaning="From a decision's time to its row in the log, of each batch the longest.",
 )
+FINDINGS: Final = Metric(
+    name="cuestream_data_quality_findings_total",
+    kind="counter",
+    unit="findings",
+    service="profile-store",
+    labels=("outcome",),
+    meaning="What cleaning found, as read into the report: counted, or repeated after a crash.",
+)
 LEDGER: Final = Metric(
     name="cuestream_dispatcher_ledger_sends",
     kind="gauge",
@@ -279,5 +287,5 @@ METRICS: Final = (
     CAP_SUPPRESSIONS, DECISION_SECONDS, INGEST_TO_COMMAND_SECONDS, CONSUMER_LAG, TIMERS,
     STATE_PERSONS, DEFINITIONS_REVISION, OUTBOX_PENDING, PROFILE_UPSERTS, LEDGER, ATTEMPTS,
     RETRIES, SEND_SECONDS, DEAD_LETTERS, CIRCUIT_OPEN, RATE_LIMITED, QUARANTINED, ENDED_UNSENT,
-    STOPPED, DECISION_LOG, DECISION_LOG_SECONDS,
+    STOPPED, DECISION_LOG, DECISION_LOG_SECONDS, FINDINGS,
 )  # fmt: skip

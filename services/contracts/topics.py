@@ -49,6 +49,9 @@ DECISIONS: Final = Topic(
     name="decisions", keyed_by="person", co_partitioned=True, retention_ms=RETENTION_MS
 )
 PROFILES: Final = Topic(name="profiles", keyed_by="person", compacted=True, co_partitioned=True)
+QUALITY: Final = Topic(
+    name="quality", keyed_by="nothing", co_partitioned=True, retention_ms=7 * DAY_MS
+)
 DEAD_LETTERS: Final = Topic(
     name="dead-letters",
     keyed_by="origin",
@@ -57,7 +60,7 @@ DEAD_LETTERS: Final = Topic(
     record_bytes_max=DEAD_LETTER_BYTES_MAX,
 )
 
-TOPICS: Final = (EVENTS, DEFINITIONS, COMMANDS, DECISIONS, PROFILES, DEAD_LETTERS)
+TOPICS: Final = (EVENTS, DEFINITIONS, COMMANDS, DECISIONS, PROFILES, QUALITY, DEAD_LETTERS)
 
 DEFAULT_PARTITIONS: Final = 8
 
@@ -77,6 +80,8 @@ KIND_FORWARD: Final = b"forward/1"
 
 KIND_CANCEL: Final = b"cancel/1"
 """On `commands`, where a record without the header is a send command."""
+KIND_MOVED: Final = b"moved/1"
+"""On `commands`: a person is another one now."""
 KIND_REPLAY: Final = b"replay/1"
 """On `commands`: a send command that was given up and is to be tried again."""
 KIND_DONE: Final = b"done/1"

@@ -5,7 +5,7 @@ from collections.abc import Awaitable
 from typing import Final
 
 from services.contracts.time import DAY
-from services.contracts.topics import DECISIONS, PROFILES
+from services.contracts.topics import DECISIONS, PROFILES, QUALITY
 from services.profile_store.api import make_app
 from services.profile_store.consuming import GROUP, Consuming
 from services.profile_store.decision_api import decision_routes
@@ -13,7 +13,11 @@ from services.profile_store.decision_intake import DecisionIntake, keep_pruned
 from services.profile_store.decision_postgres import PostgresDecisions
 from services.profile_store.intake import Intake
 from services.profile_store.postgres import PostgresProfiles
+from services.profile_store.quality_api import quality_routes
+from services.profile_store.quality_intake import QualityIntake, keep_thin
+from services.profile_store.quality_log import QualityLog
 from services.profile_store.settings import ProfileStoreSettings
+from services.profile_store.storing import Storing
 from services.runtime.bearer import BearerTokens
 from services.runtime.clock import WallClock
 from services.runtime.database import make_engine, wait_for_database
@@ -25,6 +29,7 @@ from services.runtime.serving import run_process, serve
 from services.runtime.settings import load
 
 DECISIONS_GROUP: Final = "profile-store-decisions"
+QUALITY_GROUP: Final = "profile-store-quality"
 
 
 async def run(settings: ProfileStoreSettings, stop: asyncio.Event) -> None:
@@ -66,14 +71,36 @@ async def run(settings: ProfileStoreSettings, stop: asyncio.Event) -> None:
             metrics,
             settings.profile_store_batch_max,
         )
-        health = Health(ready={"consumer": consuming.missing, "decisions": logging.missing})
+        quality = QualityLog(engine)
+        storing = Storing(lambda letter: send_dead_letter(producer, settings, letter), metrics)
+        finding = Consuming(
+            make_consumer(settings, group=QUALITY_GROUP),
+            topic_name(settings, QUALITY),
+            QualityIntake(quality, storing, metrics).store,
+            metrics,
+            settings.profile_store_batch_max,
+        )
+        health = Health(
+            ready={
+                "consumer": consuming.missing,
+                "decisions": logging.missing,
+                "quality": finding.missing,
+            }
+        )
         app = make_app(
-            profiles, BearerTokens(settings), metrics, health, decision_routes(decisions, profiles)
+            profiles,
+            BearerTokens(settings),
+            metrics,
+            health,
+            decision_routes(decisions, profiles),
+            quality_routes(quality),
         )
         await _together(
             stop,
             consuming.run(stop),
             logging.run(stop),
+            finding.run(stop),
+            keep_thin(quality, stop, keep_days=settings.profile_store_quality_days),
             keep_pruned(
                 decisions,
                 stop,

@@ -18,3 +18,6 @@ class ProfileStoreSettings(KafkaSettings, DatabaseSettings, TokenSettings):
     profile_store_decisions_per_person: int = Field(
         500, ge=10, le=100_000, description="decisions kept of one person, the newest"
     )
+    profile_store_quality_days: int = Field(
+        90, ge=1, le=3650, description="days of which the data-quality report knows"
+    )

@@ -151,6 +151,7 @@ def report(event: Event, found: Sequence[Found], position: int, now: int, out: O
     for rule, fault, value in found:
         out.findings.append(
             Finding(
+                person=event.person,
                 position=position,
                 at=now,
                 source=source,
@@ -166,6 +167,7 @@ def report_duplicate(event: Event, position: int, now: int, out: Outputs) -> Non
     """Hand out that an event came again."""
     out.findings.append(
         Finding(
+            person=event.person,
             position=position,
             at=now,
             source=source_of(event.context),

@@ -236,6 +236,7 @@ class Stack:
             **os.environ,
             **self._environment,
             f"CUESTREAM_{kind.upper()}_PORT": str(port),
+            "CUESTREAM_API_PROFILE_STORE_URL": self.profile_store_url,
         }
         return Part(
             name=name,

@@ -14,6 +14,7 @@ from services.triggers.engine.limits import DISTINCT_EXACT_MAX, TOP_VALUES_MAX
 from services.triggers.engine.tags import tag_key
 from tests.engine.build import tag
 from tests.engine.people import ANN, BOB, People, people_of
+from tests.engine.tagging import derived
 
 ONE = "one"
 WINDOWS = [None, "1h", "24h", "30d"]
@@ -73,6 +74,27 @@ def test_both_together_read_as_one_who_did_all(
         values = {one: people.tag(ANN, one) for one in ORDERED}
         assert values == {one: people.tag(ONE, one) for one in ORDERED}
         people.now += later
+
+
+@settings(max_examples=20)
+@given(done, st.sampled_from([0, 12 * HOUR, 20 * DAY]))
+def test_days_since_and_what_is_derived_are_those_of_one_who_did_all(
+    events: list[Did], later: Micros
+) -> None:
+    definitions = [
+        tag("quiet", "recency", value=None),
+        tag("known", "tenure", value=None),
+        tag("net", "sum", where={"property": "amount", "op": "gte", "value": 0}, minus={
+            "events": ["order"], "where": {"property": "amount", "op": "lt", "value": -2}}),
+        derived("age", total={"terms": [{"of": "known"}, {"of": "quiet", "times": -1}]}),
+        derived("score", score={"of": "net", "cuts": [0, 1, 5, 10], "among": "quiet"}),
+    ]  # fmt: skip
+    people = played(definitions, events)
+    people.alias(BOB, ANN)
+    people.settle()
+    people.now += later
+    for one in definitions:
+        assert people.tag(BOB, one.id) == people.tag(ONE, one.id)
 
 
 @settings(max_examples=30)

@@ -18,8 +18,8 @@ ambiguous, or sent again though it may arrive twice."""
 
 
 class NotBetween(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Quiet hours as they bind one send: no attempt from `start` to `end` (HH:MM) in `zone`
-    (an IANA name); over midnight where `start` is later."""
+    """One window of quiet hours as it binds one send: no attempt from `start` to `end` (HH:MM)
+    in `zone` (an IANA name); over midnight where `start` is later."""
 
     start: str
     end: str
@@ -46,7 +46,8 @@ class SendCommand(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     `to` is the person's address on the channel, None where the person has none. `request`
     says of an offer its `kind`, `reference` and `amount`, of a handoff `to` whom.
     `when_unknown` None leaves that choice to the dispatcher's settings. `not_between` are the
-    quiet hours to keep at each attempt, however late it comes.
+    quiet hours to keep at each attempt, however late it comes; windows add up. `template` and
+    its version say where `content` was taken from.
     """
 
     v: int = 1
@@ -72,7 +73,9 @@ class SendCommand(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     origin_received_at: Micros
     expires_at: Micros | None = None
     when_unknown: WhenUnknown | None = None
-    not_between: NotBetween | None = None
+    not_between: tuple[NotBetween, ...] = ()
+    template: str | None = None
+    template_version: int | None = None
 
 
 class Cancel(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -89,6 +92,20 @@ class Cancel(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     send_id: str | None = None
     reason: str = ""
     decided_at: Micros
+
+
+class Moved(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Whom a person is now: record `moved/1` on `commands`, keyed by `person`.
+
+    From `at` on they are `into`, who has everything of theirs; `into` is `person` where they
+    are somebody of their own again. Of two of one person the later holds. Repeating it changes
+    nothing.
+    """
+
+    v: int = 1
+    person: str
+    into: str
+    at: Micros
 
 
 def _name(*parts: str) -> str:

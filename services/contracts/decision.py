@@ -1,11 +1,15 @@
 """The decision record: what the engine concluded for one candidate, and why."""
 
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
 from services.contracts.time import Micros
+
+CANCELLED: Final = "cancelled"
+"""In the details of a record: it concerns a send that was commanded before and is taken back, if
+it is not out yet. The run, if it goes on, goes on."""
 
 
 class Outcome(StrEnum):

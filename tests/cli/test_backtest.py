@@ -19,7 +19,7 @@ from rich.console import Console
 
 from services.cli.backtest_run import question
 from services.cli.backtest_tables import render
-from services.contracts.decision import Decision
+from services.contracts.decision import CANCELLED, Decision
 from services.contracts.definitions import Bundle
 from services.contracts.event import Event
 from services.contracts.segment import parse_message
@@ -208,7 +208,7 @@ def by_hand(definitions: Bundle, messages: Sequence[dict[str, Any]]) -> list[Dec
             pass_time(state, rules, event.occurred_at, out)
             decide(state, event, rules, event.occurred_at, out)
         pass_time(state, rules, end, out)
-        decided += out.decisions
+        decided += [one for one in out.decisions if CANCELLED not in one.details]
     return decided
 
 

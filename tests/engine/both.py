@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from services.contracts.decision import Decision
+from services.contracts.command import Cancel
+from services.contracts.decision import CANCELLED, Decision
 from services.contracts.definitions import Bundle
 from services.contracts.event import FUTURE_TOLERANCE
 from services.contracts.time import DAY, HOUR, Micros
@@ -68,7 +69,11 @@ class Both:
         self.seen = len(self.log.out.decisions)
         assert [self._line(one) for one in decisions] == expected
         assert all(one.now == self.log.now for one in decisions)
-        ids = [one.send_id for one in self.log.out.decisions if one.send_id is not None]
+        told = [one for one in self.log.out.decisions if one.send_id is not None]
+        ids = [one.send_id for one in told if CANCELLED not in one.details]
+        back = [one.send_id for one in told if CANCELLED in one.details]
+        assert back == [one.send_id for one in self.log.out.notices if isinstance(one, Cancel)]
+        assert back == self.slow.taken_back
         assert ids == [one.send_id for one in self.log.out.commands]
         assert max(Counter(ids).values(), default=1) == 1
         sending = self.log.state.sending
@@ -84,7 +89,12 @@ class Both:
 
     def _line(self, one: Decision) -> Line:
         ways = [one.details[name] for name in ("way", "arm", "result") if name in one.details]
-        command = next((c for c in self.log.out.commands if c.send_id == one.send_id), None)
+        back = CANCELLED in one.details
+        command = (
+            None
+            if back
+            else next((c for c in self.log.out.commands if c.send_id == one.send_id), None)
+        )
         asked = None
         if command is not None:
             assert command.expires_at is not None
@@ -105,6 +115,7 @@ class Both:
             asked=asked,
             held_out="holdout" in one.details
             or ("held_out" in one.details and one.outcome in TOLD_OF_HELD_OUT),
+            taken_back=back,
         )
 
     def wake(self, now: Micros) -> None:
@@ -144,15 +155,21 @@ class Both:
         first = command.send_id not in self.judged
         self.judged.add(command.send_id)
         failed = act.kind == "failed"
+        lines, self.slow.now = len(self.slow.lines), now
+        self.slow.review()
+        self.slow.heard(command.send_id)
         self.log.delivery(command.send_id, "failed" if failed else "accepted", now=now)
         if failed and first:
-            self.compare(self.slow.give_up(command.send_id, now))
+            self.slow.give_up(command.send_id, now)
         else:
-            self.compare(self.slow.moment(now, []))
+            self.slow.moment(now, [])
+        self.compare(self.slow.lines[lines:])
 
     def identify(self, act: Act, now: Micros) -> None:
         """The person says something of themselves, or takes it back."""
         given = self.traits[act.which % len(self.traits)]
+        lines, self.slow.now = len(self.slow.lines), now
+        self.slow.review()
         known = self.slow.person.traits
         before = known.get("consent")
         known.update(given)
@@ -162,7 +179,8 @@ class Both:
             del known[name]
         self.told += 1
         self.log.identify(given, now=now, id_=f"i{self.told}")
-        self.compare(self.slow.moment(now, []))
+        self.slow.moment(now, [])
+        self.compare(self.slow.lines[lines:])
 
     def play(self, act: Act, revisions: list[Bundle]) -> None:
         """One thing."""

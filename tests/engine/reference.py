@@ -15,7 +15,7 @@ from services.contracts.definitions import Trigger
 from services.contracts.steps import Handoff, Offer, SetTag, Split
 from services.contracts.time import Micros, parse_duration
 from tests.engine.oracle import OneSend
-from tests.engine.reference_checks import Checks
+from tests.engine.reference_recalls import Recalls
 from tests.engine.reference_values import (
     Line,
     Made,
@@ -33,7 +33,7 @@ TOLD_OF_HELD_OUT = {Outcome.ENTERED, Outcome.STEPPED, Outcome.WOULD_HAVE_SENT, O
 
 
 @dataclass(kw_only=True)
-class Reference(Checks):
+class Reference(Recalls):
     """One person's log, record by record; each gives the lines that it led to."""
 
     # What happens.
@@ -51,6 +51,7 @@ class Reference(Checks):
         """Something happened, for the first time."""
         before = len(self.lines)
         self.now = now
+        self.review()
         self.person.done.append(name)
         self.exits(name, event_id, properties)
         if not late:
@@ -66,6 +67,7 @@ class Reference(Checks):
 
     def exits(self, name: str, event_id: str, properties: Mapping[str, Any]) -> None:
         """Whoever leaves by this event goes, wherever they stand."""
+        self.leaves(name, event_id, properties)
         for one in sorted(self.waiting, key=Run.age):
             trigger = self.definition(one)
             exit_ = None if trigger is None else trigger.exit
@@ -96,6 +98,7 @@ class Reference(Checks):
         """Decide what is due and what is new, best first; who is decided goes on."""
         before = len(self.lines)
         self.now, self.passed = now, []
+        self.review()
         candidates = [*self.due(), *new]
         while candidates:
             in_order = sorted(candidates, key=self.rank)
@@ -135,6 +138,8 @@ class Reference(Checks):
     def give_up(self, id_: str, now: Micros) -> list[Line]:
         """A send failed: its place is free, and whoever waits for one looks again."""
         self.now = now
+        self.review()
+        self.heard(id_)
         for made in self.made:
             if made.send_id == id_:
                 made.given_up = True
@@ -193,6 +198,7 @@ class Reference(Checks):
 
     def displace(self, one: Run, trigger: Trigger) -> None:
         """Who waits for less than `one` goes."""
+        lost = []
         for other in self.live():
             if one.held_out and not other.held_out:
                 continue
@@ -201,8 +207,13 @@ class Reference(Checks):
             rival = grouped and other.trigger != one.trigger
             awaited = other.why is Outcome.ARBITRATION and self.better(one, other)
             if awaited or (rival and trigger.priority > theirs.priority):
-                self.say(other, Outcome.ARBITRATION, winner=one.trigger)
-                self.over(other)
+                lost.append(other)
+        self.take_back(
+            lambda wish: Outcome.ARBITRATION if wish.run in lost else None, winner=one.trigger
+        )
+        for other in lost:
+            self.say(other, Outcome.ARBITRATION, winner=one.trigger)
+            self.over(other)
 
     # Going on.
 
@@ -290,6 +301,7 @@ class Reference(Checks):
         until = self.now + parse_duration(trigger.send_within)
         asked = (kind, channel, until)
         self.say(one, outcome, priority=priority, lane=lane, asked=asked)
+        self.wish(one, self.send_id(one), channel if kind == "send" else None, until)
 
     def send_id(self, one: Run) -> str:
         run = run_id(WORKSPACE, one.trigger, self.person.id, one.event_id)
@@ -339,6 +351,8 @@ class Traveller:
             traits.pop(tag.remove, None)
         elif not self.run.held_out and tag.set is not None:
             traits[tag.set] = tag.value
+        if "consent" in (tag.set, tag.remove):
+            self.reference.review()
         self.came_by(number, None)
 
     def ask(self, number: int, wish: Offer | Handoff) -> None:

@@ -21,7 +21,8 @@ class Line:
     """A decision as this engine sees it; `priority` and `lane` where something is asked for.
 
     `way` is what came of a step, or the result of a run, `by` the event that ended a wait or the
-    run. `asked` is the kind of thing, its channel, and until when.
+    run. `asked` is the kind of thing, its channel, and until when; `taken_back`: it was asked for
+    before.
     """
 
     trigger: str
@@ -38,6 +39,7 @@ class Line:
     since: Micros | None = None
     asked: tuple[str, str, Micros] | None = None
     held_out: bool = False
+    taken_back: bool = False
 
 
 @dataclass(kw_only=True, eq=False)

@@ -21,6 +21,7 @@ def put_off(way_out: dict[str, Any], **fields: Any) -> Log:
     leaving = trigger("t", entry=CART, exit=way_out, when_capped=DEFER, **fields)
     log = log_of(leaving, tag("orders"), policy(kind="trigger", value="t"))
     log.event("cart", {"sku": "before"}, now=NOON - HOUR)
+    log.delivery(log.out.commands[0].send_id)
     return log
 
 
@@ -116,8 +117,9 @@ def test_it_concerns_no_other_trigger() -> None:
         trigger("stays", entry=CART, when_capped=DEFER),
         policy(),
     )
-    for number in range(2):
-        log.event("cart", now=NOON + number)
+    log.event("cart", now=NOON)
+    log.delivery(log.out.commands[0].send_id)
+    log.event("cart", now=NOON + 1)
     (ended,) = log.event("order", now=NOON + HOUR)
     assert (ended.trigger, ended.outcome) == ("leaves", Outcome.EXIT)
 

@@ -53,6 +53,8 @@ def test_an_exit_ends_a_run_wherever_it_stands(place: str) -> None:
         log.event("order", now=NOON)
     log.event("cart", now=NOON, id_="c")
     log.wake(NOON + MINUTE)
+    for command in log.out.commands:
+        log.delivery(command.send_id)
     [run] = runs(log)
     assert run.step == step
     [ended] = log.event("quit", now=NOON + 2 * MINUTE, id_="q")

@@ -14,7 +14,8 @@ from typing import Any
 import msgspec
 
 from services.contracts.codec import encode_event
-from services.contracts.command import SendCommand, run_id, send_id
+from services.contracts.cleaning import Finding
+from services.contracts.command import Cancel, Moved, SendCommand, run_id, send_id
 from services.contracts.control import Answer, Ask, Forward
 from services.contracts.decision import Decision, Outcome
 from services.contracts.definitions import Bundle
@@ -55,8 +56,10 @@ class StandInOutputs:
     def __init__(self, partition: int) -> None:
         self.partition = partition
         self.commands: list[SendCommand] = []
+        self.notices: list[Cancel | Moved] = []
         self.decisions: list[Decision] = []
         self.profiles: list[Profile] = []
+        self.findings: list[Finding] = []
         self.hops: list[Ask | Answer | Forward] = []
         self.counts: dict[str, int] = {"applied": 0}
         self.skipped: dict[str, int] = {}

@@ -162,5 +162,6 @@ class Play:
                     received_at=at,
                 )
                 apply_delivery(state, delivery, self._rules, at, out)
+        out.notices.clear()  # what was sent has been accepted: nothing waits to be taken back
         self._hear(out.decisions)
         out.decisions.clear()

@@ -29,6 +29,7 @@ from services.triggers.engine.quiet import quiet_until
 from services.triggers.engine.rules import PAUSED
 
 CONSENT_TRAIT: Final = "consent"
+TRANSACTIONAL: Final = "transactional"
 
 
 def _paused(one: Candidate, moment: Moment) -> Refusal | None:
@@ -62,27 +63,31 @@ def _consent(one: Candidate, moment: Moment) -> Refusal | None:
     if given is None and not moment.rules.opt_in:
         return None
     category = one.rule.trigger.category
-    if category == "transactional":
+    if category == TRANSACTIONAL:
         return None
     # Who enters otherwise than by a send needs one channel that is open; each send asks again.
     channels = one.rule.program.channels if one.send is None else (one.send.send.channel,)
     refused: Refusal | None = None
     for channel in channels:
-        refused = _consent_for((category, channel), given, moment)
+        refused = consent_refusal(category, channel, given, moment.rules.opt_in)
         if refused is None:
             break
     return refused
 
 
-def _consent_for(asked: tuple[str, str], given: Any, moment: Moment) -> Refusal | None:
+def consent_refusal(category: str, channel: str, given: Any, opt_in: bool) -> Refusal | None:
+    """Whether `given`, the trait `consent`, forbids messages of a category by a channel."""
+    if category == TRANSACTIONAL:
+        return None
     # An answer that is none of true, false and null is an answer too, and no consent.
     if given is not None and not isinstance(given, dict):
         return Refusal(outcome=Outcome.CONSENT, details={"refused": CONSENT_TRAIT})
+    asked = (category, channel)
     answers = {name: given.get(name) for name in asked} if given else {}
     for name, answer in answers.items():
         if answer is not None and answer is not True:
             return Refusal(outcome=Outcome.CONSENT, details={"refused": name})
-    if True in answers.values() or not moment.rules.opt_in:
+    if True in answers.values() or not opt_in:
         return None
     return Refusal(outcome=Outcome.CONSENT, details={"missing": list(asked)})
 
@@ -93,9 +98,7 @@ def _audience(one: Candidate, moment: Moment) -> Refusal | None:
         return None
     if rule.audience_holds(one.properties, state, now):
         return None
-    subjects = Subjects(
-        one.properties, state.traits, lambda tag: rules.read_tag[tag](state, now)
-    )
+    subjects = Subjects(one.properties, state.traits, lambda tag: rules.read_tag[tag](state, now))
     return Refusal(
         outcome=Outcome.AUDIENCE, details=failing(rule.audience, subjects, "audience") or {}
     )

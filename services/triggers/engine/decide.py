@@ -6,23 +6,25 @@ leaves `wake_at` None or later than `now`. All is decided by state, input, rules
 
 from services.contracts.delivery import Delivery
 from services.contracts.errors import Malformed
-from services.contracts.event import ALIAS, FUTURE_TOLERANCE, TRACK, Event
+from services.contracts.event import ALIAS, FUTURE_TOLERANCE, IDENTIFY, TRACK, Event
 from services.contracts.time import Micros
-from services.triggers.engine.candidates import Candidate, coming_in
+from services.triggers.engine.candidates import Candidate, entering
 from services.triggers.engine.cleaning import report_duplicate
 from services.triggers.engine.dedup import first_time
 from services.triggers.engine.exits import leave
 from services.triggers.engine.fingerprint import fingerprint
+from services.triggers.engine.grouping import find_place, let_go, look_soon, pass_time, regroup
 from services.triggers.engine.hops import forward_delivery, forward_event
 from services.triggers.engine.journey import match_waits
 from services.triggers.engine.limits import INSTANT_MAX, NEVER, SNAPSHOT_EVERY
 from services.triggers.engine.outliers import keep_known
 from services.triggers.engine.outputs import Outputs
 from services.triggers.engine.person import absorb, snapshot
-from services.triggers.engine.rules import Rule, Rules
+from services.triggers.engine.recalls import heard, review
+from services.triggers.engine.rules import Rules
 from services.triggers.engine.sending import release, settle
-from services.triggers.engine.sensing import adopt, hear, look, next_due, watch
-from services.triggers.engine.state import PersonState
+from services.triggers.engine.sensing import adopt, come_in, look, next_due, stir
+from services.triggers.engine.state import NO_REVISION, PersonState
 
 OTHER_PERSON = "a state was given a record of another person"
 
@@ -56,7 +58,7 @@ def decide(  # noqa: C901  (hot: written out)
         if state.merged_into is not None:
             forward_event(state, event, now, out)
             return
-        begun = adopt_rules(state, rules, now)
+        begun = adopt_rules(state, rules, now, out)
     if not first_time(state, event.message_id, now, rules):
         out.counts["duplicate"] += 1
         report_duplicate(event, state.applied, now, out)
@@ -81,27 +83,36 @@ def decide(  # noqa: C901  (hot: written out)
         or event.anonymous_id is not None
     ):
         absorb(state, event, at, out)
+        if event.type == IDENTIFY:
+            review(state, rules, now, out)
     else:
         state.last_seen_at = at
     state.changed = True
     due_at = state.next_due
     if now >= due_at:
-        begun = (begun or []) + watch(state, rules, now)
+        begun = (begun or []) + pass_time(state, rules, now, out)
         due_at = state.next_due
-    react = rules.reactions.get(event.name)
+    name = event.name
+    react, hear, awaited = rules.reactions.get(name), rules.hearing.get(name), name in rules.awaited
     found = react and react(event.properties, state, at, now, late, out)
+    if awaited:
+        begun = leave(state, event, rules, now, out, begun or [])
+        if not late:
+            match_waits(state, event, rules, at, now)
+    if hear is not None:
+        heard = hear(state, event, at, now, late)
+        for rule, entered in heard:
+            begun = (begun or []) + come_in(rule, entered, now)
+        due_at = state.next_due
     wake_at = state.emitted_at + SNAPSHOT_EVERY
     if wake_at > due_at:
         wake_at = due_at
-    if found or begun or now >= wake_at or event.name in rules.hearing:
+    if found or begun or now >= wake_at or awaited:
         candidates = begun or []
-        if event.name in rules.hearing:
-            candidates = leave(state, event, rules, now, out, candidates)
-            if not late:
-                match_waits(state, event, rules, at, now)
-            candidates += hear(state, event, rules, at, now, late=late)
         if found:
-            candidates += _entering(event, found, now)
+            candidates += entering(event, found, now)
+        if rules.groups is not None:
+            candidates = regroup(state, event, rules, now, out, candidates, late=late)
         conclude(state, rules, now, out, candidates)
     else:
         state.wake_at = wake_at
@@ -125,7 +136,7 @@ def apply_delivery(
     if state.merged_into is not None:
         forward_delivery(state, delivery, max(now, state.now), out)
         return
-    now, begun = _advance(state, rules, now)
+    now, begun = _advance(state, rules, now, out)
     sending, key = state.sending, fingerprint(delivery.send_id)
     for sent in sending.sends if sending is not None else ():
         if sent.key == key and not sent.accepted:
@@ -140,6 +151,8 @@ def apply_delivery(
                 release(state, sending, rules, now)
             state.changed = True
             break
+    if sending is not None:
+        heard(sending, key)
     conclude(state, rules, now, out, begun)
 
 
@@ -148,42 +161,37 @@ def wake(state: PersonState, rules: Rules, now: Micros, out: Outputs) -> None:
     if state.merged_into is not None:
         state.wake_at = None
         return
-    now, begun = _advance(state, rules, now)
+    now, begun = _advance(state, rules, now, out)
     conclude(state, rules, now, out, begun)
 
 
 def _advance(
-    state: PersonState, rules: Rules, now: Micros
+    state: PersonState, rules: Rules, now: Micros, out: Outputs
 ) -> tuple[Micros, list[Candidate] | None]:
     now = max(now, state.now)
     state.now = now
-    return now, adopt_rules(state, rules, now) if state.revision != rules.revision else None
+    return now, adopt_rules(state, rules, now, out) if state.revision != rules.revision else None
 
 
-def adopt_rules(state: PersonState, rules: Rules, now: Micros) -> list[Candidate]:
+def adopt_rules(
+    state: PersonState, rules: Rules, now: Micros, out: Outputs | None
+) -> list[Candidate]:
     """Go over to another revision of the definitions; gives whoever comes in by that alone.
 
-    Tags that are gone, or aggregate something else now, take their data with them.
+    Tags that are gone, or aggregate something else now, take their data with them. What is under
+    way and not wanted any more is taken back, unless this is not yet the one who asked (None).
     """
     state.tags = {key: data for key, data in state.tags.items() if key in rules.tags}
-    state.revision = rules.revision
+    is_new, state.revision = state.revision == NO_REVISION, rules.revision
     state.seen_until = 0
     keep_known(state, rules.quality.known)
     state.changed = True
-    return adopt(state, rules, now)
-
-
-def _entering(event: Event, rules: tuple[Rule, ...], now: Micros) -> list[Candidate]:
-    return [
-        coming_in(
-            rule,
-            now,
-            event_id=event.message_id,
-            properties=event.properties,
-            received_at=event.received_at,
-        )
-        for rule in rules
-    ]
+    if out is not None:
+        review(state, rules, now, out)
+    let_go(state, rules)
+    begun = [] if out is None else pass_time(state, rules, now, out)
+    find_place(state, rules, now, is_new=is_new)
+    return begun + adopt(state, rules, now)
 
 
 def conclude(
@@ -195,11 +203,20 @@ def conclude(
 ) -> None:
     """Decide the candidates and what is due, hand out a profile that is, say when to wake."""
     if now >= state.next_due:
-        candidates = (candidates or []) + look(state, rules, now)
+        candidates = (candidates or []) + pass_time(state, rules, now, out)
+        candidates += look(state, rules, now)
+        if rules.shown is not None:
+            rules.shown.look(state, now)
+            state.next_due = next_due(state, rules)
     runs = () if state.sending is None else state.sending.runs
     if candidates or runs:
         if candidates or any(run.due_at <= now for run in runs):
+            traits = state.traits
             settle(state, candidates or [], rules, now, out)
+            if state.traits is not traits:
+                stir(state, rules, now)
+                if rules.groups is not None:
+                    look_soon(state, now)
         state.next_due = next_due(state, rules)
     wake_at = None
     if state.changed:

@@ -9,6 +9,7 @@ from services.contracts.event import Event
 from services.contracts.time import Micros
 from services.triggers.engine.candidates import Candidate, by_age
 from services.triggers.engine.outputs import Outputs
+from services.triggers.engine.recalls import left
 from services.triggers.engine.records import record, run_name
 from services.triggers.engine.rules import Rules
 from services.triggers.engine.sensing import keep, next_due
@@ -24,7 +25,8 @@ def leave(
     out: Outputs,
     entered: list[Candidate],
 ) -> list[Candidate]:
-    """End what the event is an exit from; each run that ends leaves a record `exit`.
+    """End what the event is an exit from; each run that ends leaves a record `exit`, and each
+    send that is taken back.
 
     `entered` came in before the event, by time alone, and are not decided yet; gives those
     of them who stay. Conditions see the tags with the event applied. A run's way out is that
@@ -52,6 +54,8 @@ def leave(
         leaving = [one for one in coming if same_key(event.properties, one.properties, way.key)]
         entered = [one for one in entered if one not in leaving]
         ended += leaving
+    if sending is not None and sending.opens:
+        left(state, event, rules, now, out)
     details = {"exit_event": event.name, "exit_event_id": event.message_id}
     for one in ended:
         record(
@@ -64,6 +68,8 @@ def leave(
             out=out,
             run=run_name(one, state, rules),
         )
+    if sending is not None and sending.opens:
+        left(state, event, rules, now, out)
     return entered
 
 

@@ -10,7 +10,7 @@ from typing import Final
 
 import msgspec
 
-from services.contracts.decision import Decision, Outcome
+from services.contracts.decision import CANCELLED, Decision, Outcome
 from services.contracts.event import Event
 from services.contracts.time import Micros
 from services.triggers.engine.explain_entry import (
@@ -87,7 +87,8 @@ def explain(
         findings.append(Finding(kind="status", sentence=sentence, details={"status": status}))
     else:
         under_way = list(of_runs(state, trigger_id, rules, events, now))
-        missed = list(of_missed(last_run(recorded), rules, under_way))
+        walked = [one for one in recorded if CANCELLED not in one.details]
+        missed = list(of_missed(last_run(walked), rules, under_way))
         waiting = [*under_way, *_waiting(state, rule, rules)]
         entry = [*of_events(state, rule, rules, events, now), *of_values(state, rule, rules, now)]
         findings += [*waiting, *missed, *([] if recorded else entry)]

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from services.contracts.decision import Decision, Outcome
+from services.contracts.decision import CANCELLED, Decision, Outcome
 from services.contracts.time import Micros, from_micros
 
 TEXT_CHARS_MAX: Final = 80
@@ -30,6 +30,13 @@ _OUTCOMES: Final[dict[str, str]] = {
     "handed_off": "handed to people",
     "ended": "ended",
 }
+_TAKEN_BACK: Final[dict[str, str]] = {
+    "paused": "the trigger is not running any more",
+    "consent": "the person's consent does not cover it any more",
+    "arbitration": "another trigger goes before it",
+    "exit": "the exit happened",
+}
+"""Of what had been sent as far as the engine could."""
 _INSTANTS: Final = ("_at", "until", "since")
 
 _OPS: Final[dict[str, str]] = {
@@ -90,6 +97,8 @@ def decision_text(one: Decision, label: str = "") -> str:
         outcome = _OUTCOMES.get(one.outcome, str(one.outcome))
     if one.outcome is Outcome.ARBITRATION and again is not None:
         outcome = "held back in case a better one comes"
+    if details.pop(CANCELLED, False):
+        outcome = f"{_TAKEN_BACK.get(one.outcome, one.outcome)}: taken back if it is not out yet"
     told = f"{instant(one.now)}: {label and f'{label}: '}{outcome}"
     if "clause" in details:
         told += f": {clause_text(details)}"

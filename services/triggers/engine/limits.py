@@ -65,6 +65,8 @@ ENTRIES_MAX: Final = 1_000
 
 SLOTS_BYTES_MAX: Final = 50_000
 """What entries remember of a person; past it those that wait forget the oldest of theirs."""
+SLOT_BYTES: Final = 48
+"""No slot takes more with its key (msgpack), unless it holds what happened."""
 HELD_MAX: Final = 8
 """Events with outliers that a person has waiting to be confirmed; the oldest give way."""
 HELD_PROPERTIES_BYTES_MAX: Final = 2 * 1_024

@@ -25,12 +25,14 @@ from services.triggers.engine.limits import (
     DEDUP_KEYS_MAX,
     ENTRIES_MAX,
     ONCE_KEYS_MAX,
+    OPENS_MAX,
     RUNS_BYTES_MAX,
     RUNS_MAX,
     SENDS_MAX,
     SHADOW_SENDS_MAX,
 )
 from services.triggers.engine.outputs import Outputs
+from services.triggers.engine.recalls import displaced_with
 from services.triggers.engine.records import told
 from services.triggers.engine.rules import Rules
 from services.triggers.engine.state import PersonState, Run, Sending
@@ -52,7 +54,10 @@ def merge_sending(
         *_repeated(mine, theirs, moment, of_other=False),
         *_repeated(theirs, mine, moment, of_other=True),
     ]
+    for one in theirs.opens:
+        one.entered_as = one.entered_as or other.person
     mine.runs += theirs.runs
+    mine.opens = sorted([*mine.opens, *theirs.opens], key=lambda one: one.until)[-OPENS_MAX:]
     mine.sends = join_sends(mine.sends, theirs.sends, rules.caps, now, SENDS_MAX)
     mine.shadow = join_sends(mine.shadow, theirs.shadow, rules.caps, now, SHADOW_SENDS_MAX)
     for run, refused in repeated:
@@ -60,7 +65,9 @@ def merge_sending(
     mine.dedup_keys = _later(mine.dedup_keys, theirs.dedup_keys, DEDUP_KEYS_MAX)
     mine.once_keys = _later(mine.once_keys, theirs.once_keys, ONCE_KEYS_MAX)
     mine.entries = _later(mine.entries, theirs.entries, ENTRIES_MAX)
-    for run, refused in outdone(moment):
+    lost = outdone(moment)
+    displaced_with(lost, moment)
+    for run, refused in lost:
         _end(run, refused, moment)
     for run in _too_many(mine):
         details = {"policy": "runs_max", "count": len(mine.runs), "limit": RUNS_MAX}

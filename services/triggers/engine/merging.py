@@ -8,6 +8,7 @@ leaves `wake_at` as the others do. docs/decisions/0007-merging-people.md says wh
 import msgspec
 
 from services.contracts.codec import decode_answer, decode_delivery, decode_event
+from services.contracts.command import Moved
 from services.contracts.control import Answer, Ask, Forward
 from services.contracts.decision import Outcome
 from services.contracts.errors import Malformed
@@ -20,6 +21,7 @@ from services.triggers.engine.decide import (
     conclude,
     decide,
 )
+from services.triggers.engine.grouping import pass_time
 from services.triggers.engine.hops import (
     answered,
     ask_on,
@@ -39,6 +41,7 @@ from services.triggers.engine.limits import (
 from services.triggers.engine.merge_states import merge_states
 from services.triggers.engine.outputs import Outputs
 from services.triggers.engine.person import moved
+from services.triggers.engine.recalls import review
 from services.triggers.engine.rules import Rules
 from services.triggers.engine.sensing import watch
 from services.triggers.engine.state import (
@@ -173,6 +176,7 @@ def _hand_over(state: PersonState, ask: Ask, rules: Rules, now: Micros, out: Out
     state.now = now
     state.merged_into = to
     moved(state, rules, out)
+    out.notices.append(Moved(person=state.person, into=to, at=now))
     kept_fields = {
         "v": state.v,
         "person": state.person,
@@ -210,9 +214,9 @@ def _take(
     if handed is not None:
         now = max(now, handed.now)
     state.now = now
-    begun = adopt_rules(state, rules, now) if state.revision != rules.revision else []
+    begun = adopt_rules(state, rules, now, out) if state.revision != rules.revision else []
     if now >= state.next_due:
-        begun += watch(state, rules, now)
+        begun += pass_time(state, rules, now, out)
     if handed is not None:
         begun += _bring_up(handed, rules, now)
         # What was not answered then never is: we are the one they asked for.
@@ -220,9 +224,12 @@ def _take(
         ask_on(state, [one for one in handed.asking if (one.person, one.by) != (state.person, met)])
         _remember(state, handed, answer.source)
         begun += merge_states(state, handed, rules, now, out)
+        review(state, rules, now, out)
         state.changed = True
     whole = not open_asks(state)
     if whole:
+        if state.merged_into is not None:
+            out.notices.append(Moved(person=state.person, into=state.person, at=now))
         state.merged_into = state.handed_at = None
         for run in state.sending.runs if state.sending is not None else ():
             if run.reason == _HELD:
@@ -235,7 +242,7 @@ def _take(
 def _bring_up(handed: PersonState, rules: Rules, now: Micros) -> list[Candidate]:
     """Let what was handed over come to this time and these rules, by itself."""
     handed.now = now
-    begun = adopt_rules(handed, rules, now) if handed.revision != rules.revision else []
+    begun = adopt_rules(handed, rules, now, None) if handed.revision != rules.revision else []
     return begun + watch(handed, rules, now)
 
 

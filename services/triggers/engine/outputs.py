@@ -1,7 +1,7 @@
 """What the engine hands back for a batch of one partition."""
 
 from services.contracts.cleaning import Finding
-from services.contracts.command import SendCommand
+from services.contracts.command import Cancel, Moved, SendCommand
 from services.contracts.control import Answer, Ask, Forward
 from services.contracts.decision import Decision
 from services.contracts.profile import Profile
@@ -14,14 +14,26 @@ class Outputs:
     time replaced), `late` (tags only), `alias` (recorded), `duplicate` or `forwarded` (to whom
     the person has become, and it gets another outcome there). `skipped` counts values that
     could not enter a profile: `tag_value`, `trait`. `findings` are of cleaning. `hops` go to
-    other people's logs, in their order. `partition` is the source partition stamped on profiles.
+    other people's logs, in their order; `notices` follow the commands on their topic.
+    `partition` is the source partition stamped on profiles.
     """
 
-    __slots__ = ("commands", "counts", "decisions", "findings", "hops", "partition", "profiles", "skipped")
+    __slots__ = (
+        "commands",
+        "counts",
+        "decisions",
+        "findings",
+        "hops",
+        "notices",
+        "partition",
+        "profiles",
+        "skipped",
+    )
 
     def __init__(self, partition: int = 0) -> None:
         self.partition = partition
         self.commands: list[SendCommand] = []
+        self.notices: list[Cancel | Moved] = []
         self.decisions: list[Decision] = []
         self.findings: list[Finding] = []
         self.profiles: list[Profile] = []

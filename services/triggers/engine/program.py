@@ -9,14 +9,17 @@ from typing import Any, Final
 
 import msgspec
 
+from services.contracts.command import Content
 from services.contracts.conditions import Condition
 from services.contracts.definitions import QuietHours, Trigger
 from services.contracts.steps import Handoff, Offer, Send, SetTag, Step
+from services.contracts.templates import Template
 from services.contracts.time import parse_duration
 from services.triggers.engine.caps import Cap
 from services.triggers.engine.conditions import ReadTag, Test, compile_test
+from services.triggers.engine.contents import Gap, content_of, gaps_of
 from services.triggers.engine.local import minute_of_day
-from services.triggers.engine.quiet import QuietTable, quiet_table
+from services.triggers.engine.quiet import QuietTable, hours_of, quiet_table
 from services.triggers.engine.waits import Match, compile_match
 
 DEFAULT_ADDRESS_TRAITS: Final = {
@@ -40,10 +43,17 @@ class _Compiled(msgspec.Struct, frozen=True, kw_only=True, eq=False):
 
 
 class SendStep(_Compiled, frozen=True, kw_only=True, eq=False):
-    """A send, with the quiet hours and caps of its channel."""
+    """A send, with the quiet hours and caps of its channel; `quiet` is the table of those.
+
+    `content` is what it says, `gaps` the variables of the template that it is taken from.
+    """
 
     send: Send
+    content: Content
+    template: Template | None
+    gaps: tuple[Gap, ...]
     address_trait: str | None
+    quiet_hours: tuple[QuietHours, ...]
     quiet: QuietTable | None
     caps: tuple[Cap, ...]
 
@@ -187,11 +197,13 @@ class _Compiler:
         caps: Sequence[Cap],
         quiet_hours: tuple[QuietHours, ...],
         readers: Mapping[str, ReadTag],
+        templates: Mapping[str, Template],
     ) -> None:
         self._trigger = trigger
         self._caps = caps
         self._quiet_hours = () if trigger.category == "transactional" else quiet_hours
         self._readers = readers
+        self._templates = templates
 
     def lay(self, steps: Sequence[Step], number: int, end: int) -> list[CompiledStep]:
         """A list from this number on; `end` follows its last step."""
@@ -263,10 +275,15 @@ class _Compiler:
 
     def _send(self, send: Send, place: Mapping[str, Any]) -> SendStep:
         trigger = self._trigger
+        template = None if send.template is None else self._templates[send.template]
         return SendStep(
             **place,
             send=send,
+            content=content_of(send, template),
+            template=template,
+            gaps=() if template is None else gaps_of(template),
             address_trait=send.to_trait or DEFAULT_ADDRESS_TRAITS.get(send.channel),
+            quiet_hours=hours_of(self._quiet_hours, send.channel),
             quiet=quiet_table(self._quiet_hours, send.channel),
             caps=tuple(
                 cap for cap in self._caps if cap.counts(trigger.id, send.channel, trigger.category)
@@ -279,9 +296,10 @@ def compile_program(
     caps: Sequence[Cap],
     quiet_hours: tuple[QuietHours, ...],
     readers: Mapping[str, ReadTag],
+    templates: Mapping[str, Template],
 ) -> Program:
-    """The program of a checked trigger, under these caps and quiet hours of the workspace."""
+    """The program of a checked trigger, under these caps, quiet hours and templates."""
     count = sum(1 for _ in each_step(trigger.steps))
-    steps = _Compiler(trigger, caps, quiet_hours, readers).lay(trigger.steps, 0, count)
+    steps = _Compiler(trigger, caps, quiet_hours, readers, templates).lay(trigger.steps, 0, count)
     channels = dict.fromkeys(one.send.channel for one in steps if isinstance(one, SendStep))
     return Program(steps=tuple(steps), channels=tuple(channels))

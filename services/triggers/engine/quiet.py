@@ -7,7 +7,9 @@ instant from which the clock is outside.
 
 from collections.abc import Iterable
 from functools import lru_cache
+from typing import Final
 
+from services.contracts.command import NotBetween
 from services.contracts.definitions import QuietHours
 from services.contracts.time import DAY, MINUTE, Micros
 from services.triggers.engine.local import (
@@ -17,16 +19,27 @@ from services.triggers.engine.local import (
     offset_of,
 )
 
+ZONES_MEMO_MAX: Final = 1_024
+
 QuietTable = tuple[int, ...]
 """For each minute of a local day how many quiet minutes follow by the clock, 0: not quiet."""
+
+
+def hours_of(hours: Iterable[QuietHours], channel: str) -> tuple[QuietHours, ...]:
+    """The windows that concern a channel; those without channels concern all."""
+    return tuple(one for one in hours if not one.channels or channel in one.channels)
+
+
+@lru_cache(maxsize=ZONES_MEMO_MAX)
+def quiet_windows(hours: tuple[QuietHours, ...], zone: str) -> tuple[NotBetween, ...]:
+    """The windows as a command bears them."""
+    return tuple(NotBetween(start=one.start, end=one.end, zone=zone) for one in hours)
 
 
 def quiet_minutes(hours: Iterable[QuietHours], channel: str) -> list[bool]:
     """Which minutes of a local day are quiet for a channel; windows add up."""
     quiet = [False] * MINUTES_OF_DAY
-    for one in hours:
-        if one.channels and channel not in one.channels:
-            continue
+    for one in hours_of(hours, channel):
         minute, end = minute_of_day(one.start), minute_of_day(one.end)
         while minute != end:
             quiet[minute] = True

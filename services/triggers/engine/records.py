@@ -2,22 +2,24 @@
 
 from typing import Any, Final, Literal
 
-from services.contracts.command import Content, Lane, SendCommand, run_id, send_id
+from services.contracts.command import Content, Lane, NotBetween, SendCommand, run_id, send_id
 from services.contracts.decision import Decision, Outcome
 from services.contracts.time import Micros
 from services.triggers.engine.candidates import Candidate, Moment
+from services.triggers.engine.contents import fill
 from services.triggers.engine.outputs import Outputs
-from services.triggers.engine.person import tag_values
+from services.triggers.engine.person import calendar_for, tag_values
 from services.triggers.engine.program import HandoffStep, OfferStep, SendStep
+from services.triggers.engine.quiet import quiet_windows
 from services.triggers.engine.rules import Rules
-from services.triggers.engine.state import PersonState, Run
+from services.triggers.engine.state import Open, PersonState, Run
 
 HIGH_LANE_PRIORITY: Final = 90
 PRIORITY_MAX: Final = 100
 WEBHOOK: Final = "webhook"
 
 
-def run_name(one: Run | Candidate, state: PersonState, rules: Rules) -> str:
+def run_name(one: Run | Candidate | Open, state: PersonState, rules: Rules) -> str:
     """The id of a run: whoever decides again, under whatever name, gives the same."""
     kept = one.name if isinstance(one, Candidate) else None
     if kept is not None:
@@ -35,7 +37,7 @@ def send_name(one: Candidate, run: str, moment: Moment) -> str:
 
 
 def record(
-    one: Run | Candidate,
+    one: Run | Candidate | Open,
     outcome: Outcome,
     details: dict[str, Any],
     *,
@@ -96,6 +98,14 @@ def ask(
     trigger, state, rules = one.rule.trigger, moment.state, moment.rules
     priority = min(PRIORITY_MAX, trigger.priority + moment.bonus)
     kind, channel, endpoint, content, request = _asked(step)
+    template = step.template if isinstance(step, SendStep) else None
+    variables: dict[str, Any] = {
+        "event": one.properties,
+        "person": state.traits,
+        "tags": tag_values(state, rules, moment.now),
+    }
+    if isinstance(step, SendStep) and step.gaps:
+        variables |= fill(step.gaps, variables)
     moment.out.commands.append(
         SendCommand(
             send_id=send,
@@ -115,17 +125,25 @@ def ask(
             content=content,
             kind=kind,
             request=request,
-            variables={
-                "event": one.properties,
-                "person": state.traits,
-                "tags": tag_values(state, rules, moment.now),
-            },
+            variables=variables,
             decided_at=moment.now,
             origin_received_at=one.origin_received_at,
             expires_at=moment.now + one.rule.send_within,
             when_unknown=step.send.when_unknown if isinstance(step, SendStep) else None,
+            not_between=_quiet_hours(step, state, rules),
+            template=None if template is None else template.id,
+            template_version=None if template is None else template.version,
         )
     )
+
+
+def _quiet_hours(
+    step: SendStep | OfferStep | HandoffStep, state: PersonState, rules: Rules
+) -> tuple[NotBetween, ...]:
+    """What of them the dispatcher has to keep: the send may be late."""
+    if not isinstance(step, SendStep) or not step.quiet_hours:
+        return ()
+    return quiet_windows(step.quiet_hours, calendar_for(state, rules).zone)
 
 
 def _asked(
@@ -134,7 +152,7 @@ def _asked(
     """Kind, channel, endpoint, content and request of a step's command."""
     if isinstance(step, SendStep):
         send = step.send
-        return "send", send.channel, send.endpoint, send.content, {}
+        return "send", send.channel, send.endpoint, step.content, {}
     if isinstance(step, HandoffStep):
         handoff = step.handoff
         return "handoff", WEBHOOK, handoff.endpoint, handoff.content, {"to": handoff.to}

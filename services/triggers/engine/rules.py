@@ -17,6 +17,7 @@ from services.triggers.engine.conditions import ReadTag, Test, compile_test
 from services.triggers.engine.dates import DateSensor
 from services.triggers.engine.fingerprint import fingerprint_parts
 from services.triggers.engine.groups import Groups, compile_groups, stage_readings, with_segments
+from services.triggers.engine.hearing import Hear, compile_hearing
 from services.triggers.engine.inactivity import InactivitySensor
 from services.triggers.engine.program import Program, awaited_events, compile_program
 from services.triggers.engine.quality import Quality, compile_quality
@@ -25,6 +26,7 @@ from services.triggers.engine.readings import Reading
 from services.triggers.engine.schedule import ScheduleSensor
 from services.triggers.engine.sensors import Make, Making, Sensor, Waits, WayOut
 from services.triggers.engine.sequence import SequenceSensor
+from services.triggers.engine.showing import Shown, compile_shown
 from services.triggers.engine.state import Open, Run, TagData
 from services.triggers.engine.tagging import compile_tags, moments_of
 from services.triggers.engine.tags import Merge, Read
@@ -120,15 +122,19 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     read_tag: dict[str, ReadTag]
     readings: dict[str, Reading]
     derived: tuple[tuple[str, ReadTag], ...]
+    shown: Shown | None
     tags_empty: dict[str, Any]
     triggers: dict[str, Rule]
     versions: Versions
     sensors: dict[int, tuple[Rule, Sensor]]
-    hearing: dict[str, tuple[int, ...]]
-    """For each event that sensors, exits, waiting runs or groups listen to: the sensors."""
+    hearing: dict[str, Hear]
+    awaited: frozenset[str]
+    """The events that exits, waiting runs or groups listen to."""
     for_everyone: tuple[int, ...]
     watching: frozenset[int]
     """The sensors that follow tags, and so look before an event changes them."""
+    minding: tuple[int, ...]
+    """Of those, the ones that follow what is made of traits."""
     exits: dict[str, tuple[WayOut, ...]]
     groups: Groups | None
     statuses: dict[str, str]
@@ -263,14 +269,21 @@ def _compile_exits(
     return exits
 
 
-def _hearing(
-    sensors: dict[int, tuple[Rule, Sensor]], awaited: Iterable[str]
-) -> dict[str, tuple[int, ...]]:
-    hearing: dict[str, tuple[int, ...]] = dict.fromkeys(awaited, ())
-    for key, (_, sensor) in sensors.items():
-        for name in sensor.hears:
-            hearing[name] = (*hearing.get(name, ()), key)
-    return hearing
+def _compile_hearing(
+    sensors: Mapping[int, tuple[Rule, Sensor]], readers: Mapping[str, ReadTag]
+) -> dict[str, Hear]:
+    names = {name for _, sensor in sensors.values() for name in sensor.hears}
+    return {
+        name: compile_hearing(
+            [
+                (key, rule, sensor)
+                for key, (rule, sensor) in sensors.items()
+                if name in sensor.hears
+            ],
+            readers,
+        )
+        for name in sorted(names)
+    }
 
 
 def compile_rules(bundle: Bundle, *, workspace: str = "default") -> Rules:
@@ -329,20 +342,26 @@ def compile_rules(bundle: Bundle, *, workspace: str = "default") -> Rules:
         read_tag=readers,
         readings=readings,
         derived=(*tags.derived, *((id_, one.read) for id_, one in stages.items())),
+        shown=compile_shown(bundle.tags, readings),
         groups=groups,
         tags_empty={tag.id: one.empty for tag, one in tags.rolling},
         triggers=current,
         versions=Versions(current, pinned, compile_pinned),
         sensors=sensors,
-        hearing=_hearing(
-            sensors,
+        hearing=_compile_hearing(sensors, readers),
+        awaited=frozenset(
             [
                 *(name for one in runs for name in awaited_events(one)),
                 *(() if groups is None else groups.hearing),
-            ],
+            ]
         ),
         exits=_compile_exits(rules, sensors),
         for_everyone=tuple(key for key, (_, one) in sensors.items() if one.for_everyone),
+        minding=tuple(
+            key
+            for key, (_, one) in sensors.items()
+            if isinstance(one, WatchSensor) and one.minds_traits
+        ),
         watching=frozenset(
             key for key, (_, one) in sensors.items() if isinstance(one, WatchSensor)
         ),

@@ -28,6 +28,7 @@ from services.triggers.engine.limits import RUNS_MAX
 from services.triggers.engine.outputs import Outputs
 from services.triggers.engine.person import calendar_for
 from services.triggers.engine.program import SendStep
+from services.triggers.engine.recalls import asked, displaced_with
 from services.triggers.engine.records import ask, run_name, send_name, told
 from services.triggers.engine.rules import DECIDED_STATUSES, Rules
 from services.triggers.engine.sensing import is_held
@@ -140,7 +141,10 @@ def _entered(one: Candidate, moment: Moment) -> None:
     """It was sent, or came in and waits: whoever waited for less gives way."""
     moment.entered.append(one)
     if moment.sending.runs:
-        for run, refused in displaced(one, moment):
+        lost = displaced(one, moment)
+        if lost and moment.sending.opens:
+            displaced_with(lost, moment)
+        for run, refused in lost:
             told(run, refused.outcome, refused.details, moment)
 
 
@@ -199,3 +203,4 @@ def _send(one: Candidate, step: SendStep, moment: Moment) -> None:
     else:
         told(one, Outcome.SENT, {}, moment, send=id_)
         ask(one, step, id_, moment)
+        asked(one, id_, moment)

@@ -112,6 +112,28 @@ class Run(msgspec.Struct, array_like=True, gc=False):
         return self.entered_at + self.waits_after
 
 
+class Open(msgspec.Struct, array_like=True, gc=False):
+    """Something asked of the dispatcher at `step`, of which it is not known what became.
+
+    `key` is the fingerprint of its send id, `mark` that of the values by which an exit finds
+    it. From `until` on nothing of it goes out any more. The rest is as in `Run`.
+    """
+
+    key: int
+    trigger: str
+    trigger_version: int
+    step: int
+    event: Any  # str | bytes, a union that msgspec does not decode
+    until: Micros
+    mark: int = 0
+    entered_as: str = ""
+
+    @property
+    def event_id(self) -> str:
+        """The id of the event by which its run entered."""
+        return id_text(self.event)
+
+
 class Asked(msgspec.Struct, array_like=True, gc=False):
     """`person` was asked at `at`, in the name of `by`, for all that is known of them.
 
@@ -131,7 +153,8 @@ class Sending(msgspec.Struct, array_like=True, gc=False):
     """What came of a person's candidates; most people have none, and then no `Sending`.
 
     `dedup_keys`, `once_keys` (by fingerprint) and `entries` (by trigger) give the instant of
-    entry, oldest first. `shadow` are the sends that a holdout kept back.
+    entry, oldest first. `shadow` are the sends that a holdout kept back. `opens` is what was
+    asked for, the oldest first, until it is heard of.
     """
 
     sends: list[Sent] = []
@@ -143,6 +166,7 @@ class Sending(msgspec.Struct, array_like=True, gc=False):
     failed: int = 0
     last_message_at: Micros | None = None
     shadow: list[Sent] = []
+    opens: list[Open] = []
 
 
 class Stage(msgspec.Struct, array_like=True, gc=False):
@@ -173,13 +197,15 @@ class PersonState(msgspec.Struct, array_like=True, gc=False):
     `applied` is the last position of `events` folded into it, `offset << 16 | index`.
     `wake_at` is the earliest instant at which the person needs attention without an event.
     `traits` is replaced, never changed: what was handed out keeps its own. `slots` are under
-    the fingerprints of their entries, `next_due` is the earliest instant of theirs.
+    the fingerprints of their entries and take no more than `slots_bytes` (None: not known);
+    `next_due` is not later than the earliest instant of theirs.
     `merged_into`: this is only a forwarding address any more, since the ask that was made at
     `handed_at`. `merged` are those who answered or handed on, with the position in their log up
     to which it is folded here (-1 where it came by way of another), the one longest silent
     first; `asking` those who have yet to answer.
     `membership` is None where there are no segments and life cycles, `weighed` where no number
-    of theirs was judged.
+    of theirs was judged. `shown` is what the last snapshot said of derived tags that time
+    changes; see `showing`.
     Fields are only ever added at the end, with a default: old bytes stay readable.
     """
 
@@ -212,6 +238,8 @@ class PersonState(msgspec.Struct, array_like=True, gc=False):
     handed_at: Micros | None = None
     membership: Membership | None = None
     weighed: Weighed | None = None
+    slots_bytes: int | None = None
+    shown: Slot | None = None
 
 
 _encode: Final = msgspec.msgpack.Encoder().encode

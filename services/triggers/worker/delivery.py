@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Coroutine, Iterator
 from typing import Any, Final
 
-from services.contracts.topics import COMMANDS, DEAD_LETTERS, DECISIONS, EVENTS, PROFILES
+from services.contracts.topics import COMMANDS, DEAD_LETTERS, DECISIONS, EVENTS, PROFILES, QUALITY
 from services.runtime.batch.writer import BatchWriter
 from services.runtime.kafka import topic_name
 from services.runtime.settings import KafkaSettings
@@ -35,6 +35,7 @@ class Delivery:
         self._decisions = topic_name(settings, DECISIONS)
         self._profiles = topic_name(settings, PROFILES)
         self._events = topic_name(settings, EVENTS)
+        self._quality = topic_name(settings, QUALITY)
         self._letters = topic_name(settings, DEAD_LETTERS)
         self._changelog = changelog
         self._lease = lease
@@ -65,17 +66,23 @@ class Delivery:
 
     def _writes(self, partition: int, flush: Flush) -> Iterator[Coroutine[Any, Any, object]]:
         write = self._writer.write
-        if flush.commands:
+        if flush.commands or flush.notices:
             yield self._write_commands(partition, flush)
         if flush.decisions:
             yield write(self._decisions, partition, flush.decisions)
         if flush.profiles:
             yield write(self._profiles, partition, flush.profiles)
+        if flush.quality:
+            yield write(self._quality, partition, flush.quality)
         if flush.letters:
             yield write(self._letters, DEAD_LETTER_PARTITION, flush.letters)
         for target, hops in flush.hops.items():
             yield self._writer.write_headed(self._events, target, hops)
 
     async def _write_commands(self, partition: int, flush: Flush) -> None:
-        await self._writer.write(self._commands, partition, flush.commands)
+        write = self._writer.write
+        if flush.commands:
+            await write(self._commands, partition, flush.commands)
+        if flush.notices:
+            await self._writer.write_headed(self._commands, partition, flush.notices)
         self._figures.commands_acknowledged(flush.origins)

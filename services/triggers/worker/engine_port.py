@@ -4,7 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from services.contracts.command import SendCommand
+from services.contracts.cleaning import Finding
+from services.contracts.command import Cancel, Moved, SendCommand
 from services.contracts.control import Answer, Ask, Forward
 from services.contracts.decision import Decision
 from services.contracts.definitions import Bundle
@@ -29,12 +30,15 @@ class State(Protocol):
 class Outputs(Protocol):
     """What the engine concluded, in order, and the events by outcome.
 
-    `hops` go to the logs of other people, wherever those are.
+    `notices` follow the commands on their topic. `hops` go to the logs of other people,
+    wherever those are.
     """
 
     commands: list[SendCommand]
+    notices: list[Cancel | Moved]
     decisions: list[Decision]
     profiles: list[Profile]
+    findings: list[Finding]
     hops: list[Ask | Answer | Forward]
     counts: dict[str, int]
     skipped: dict[str, int]

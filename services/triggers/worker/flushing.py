@@ -4,13 +4,14 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
+from services.contracts.cleaning import Finding, Findings
 from services.contracts.codec import encode_hop, encode_json
-from services.contracts.command import SendCommand
+from services.contracts.command import Cancel, Moved, SendCommand
 from services.contracts.control import Answer
 from services.contracts.decision import Decision, Outcome
 from services.contracts.errors import Malformed
 from services.contracts.profile import Profile
-from services.contracts.topics import KIND_HEADER
+from services.contracts.topics import KIND_CANCEL, KIND_HEADER, KIND_MOVED
 from services.runtime.batch.writer import VALUE_BYTES_MAX, Headed
 from services.runtime.kafka import partition_of
 from services.triggers.worker.engine_port import Engine
@@ -26,6 +27,8 @@ from services.triggers.worker.values import Flush, Records
 
 DEAD_LETTER: Final = "dead_letter"
 REPLAYED: Final = "replayed"
+FINDINGS_MAX: Final = 200
+"""What cleaning found, in one record; an event's stand together, 50 more at the most."""
 POLICY_UNNAMED: Final = "unnamed"
 
 
@@ -54,7 +57,7 @@ class FlushBuilder:
     @staticmethod
     def drop_outputs_of(person: str, out: Any) -> None:
         """Take out what was concluded for a person in this stretch."""
-        for collected in (out.commands, out.decisions, out.profiles):
+        for collected in (out.commands, out.notices, out.decisions, out.profiles, out.findings):
             collected[:] = [one for one in collected if one.person != person]
         out.hops[:] = [hop for hop in out.hops if made_by(hop) != person]
 
@@ -72,6 +75,7 @@ class FlushBuilder:
         """Put together what is to be written; `record` is the batch's last."""
         origins = [command.origin_received_at for command in out.commands]
         commands = _encoded(out.commands, letters, record)
+        notices = _noticed(out.notices)
         decisions = _encoded(out.decisions, letters, record)
         profiles = _encoded(out.profiles, letters, record)
         hops = _routed(out.hops, letters, record, self._partitions)
@@ -83,8 +87,10 @@ class FlushBuilder:
             events[DEAD_LETTER] = len(lettered)
         flush = Flush(
             commands=commands,
+            notices=notices,
             decisions=decisions,
             profiles=profiles,
+            quality=_found(out.findings, out.partition),
             letters=lettered,
             states=states,
             meta=encode_meta(meta) if self.meta_changed else None,
@@ -113,6 +119,36 @@ def _encoded(
         else:
             records.append((output.person.encode(), value))
     return records
+
+
+def _found(findings: list[Finding], partition: int) -> Records:
+    """Records of what was found, none with a part of what was found in one event."""
+    records: Records = []
+    # A person that was rolled back is folded again behind the others.
+    findings = sorted(findings, key=_position)
+    while findings:
+        size = min(len(findings), FINDINGS_MAX)
+        while size < len(findings) and findings[size].position == findings[size - 1].position:
+            size += 1
+        found = Findings(partition=partition, findings=tuple(findings[:size]))
+        records.append((None, encode_json(found)))
+        findings = findings[size:]
+    return records
+
+
+def _position(finding: Finding) -> int:
+    return finding.position
+
+
+def _noticed(notices: Iterable[Cancel | Moved]) -> list[Headed]:
+    return [
+        (
+            one.person.encode(),
+            encode_json(one),
+            ((KIND_HEADER, KIND_CANCEL if isinstance(one, Cancel) else KIND_MOVED),),
+        )
+        for one in notices
+    ]
 
 
 def _routed(

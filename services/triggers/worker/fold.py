@@ -327,8 +327,10 @@ class PartitionFold:
             is_due=self._waking.is_due,
         )
         self._out.commands += again.commands
+        self._out.notices += again.notices
         self._out.decisions += again.decisions
         self._out.profiles += again.profiles
+        self._out.findings += again.findings
         self._out.hops += again.hops
         if state.applied >= 0:
             state.applied = position

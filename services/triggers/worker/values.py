@@ -29,8 +29,9 @@ Records = list[tuple[bytes | None, bytes]]
 class Flush:
     """What a stretch of one partition's log led to: to be written in this order.
 
-    First commands, decisions, profiles, letters and hops, then `states`, then `meta`, then, if
-    it is the batch's `last`, the offset. Each step needs the one before acknowledged.
+    First commands and the `notices` behind them, decisions, profiles, letters and hops, then
+    `states`, then `meta`, then, if it is the batch's `last`, the offset. Each step needs the
+    one before acknowledged.
     """
 
     commands: Records
@@ -46,6 +47,10 @@ class Flush:
     """Events by outcome."""
     skipped: dict[str, int]
     """Values that fitted no profile, by kind."""
+    quality: Records = field(default_factory=list)
+    """What cleaning found."""
+    notices: list[Headed] = field(default_factory=list)
+    """For the topic of commands, behind those."""
     hops: dict[int, list[Headed]] = field(default_factory=dict)
     """For other people's logs: in their order for each partition of `events`."""
     hopped: dict[str, int] = field(default_factory=dict)
@@ -59,8 +64,8 @@ class Flush:
     @property
     def has_outputs(self) -> bool:
         """Whether anything has to be acknowledged before the states."""
-        collected = (self.commands, self.decisions, self.profiles, self.letters, self.hops)
-        return any(collected)
+        told = (self.commands, self.notices, self.decisions)
+        return any((*told, self.profiles, self.quality, self.letters, self.hops))
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,14 +8,12 @@ import yaml
 from services.contracts.definitions import (
     KINDS,
     VERSIONS_KEPT_MAX,
-    Bundle,
-    Policy,
-    Tag,
-    Trigger,
     Workspace,
 )
 from services.contracts.steps import STEPS_DEPTH_MAX, STEPS_MAX
-from services.triggers.engine import check, limits
+from services.triggers.definitions.texts import check_whole
+from services.triggers.definitions.values import make_bundle
+from services.triggers.engine import limits
 from tests.house.files import ROOT
 
 PAGE = (ROOT / "docs/definitions.md").read_text(encoding="utf-8")
@@ -29,18 +27,11 @@ def test_the_examples_can_be_published() -> None:
         for document in yaml.safe_load_all(block)
     ]
     workspaces = [one for one in found if isinstance(one, Workspace)]
-    triggers = tuple(one for one in found if isinstance(one, Trigger))
+    others = [one for one in found if not isinstance(one, Workspace)]
     assert workspaces
-    assert triggers
+    assert others
     for workspace in workspaces:
-        bundle = Bundle(
-            revision=1,
-            workspace=workspace,
-            triggers=triggers,
-            tags=tuple(one for one in found if isinstance(one, Tag)),
-            policies=tuple(one for one in found if isinstance(one, Policy)),
-        )
-        assert check(bundle) == []
+        assert check_whole(make_bundle(1, [workspace, *others])) == []
 
 
 def test_the_limits_told_are_those_in_force() -> None:

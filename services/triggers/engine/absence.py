@@ -10,23 +10,31 @@ from typing import Any
 
 from services.contracts.event import Event
 from services.contracts.time import Micros, parse_duration
-from services.triggers.engine.limits import NEVER, WAITING_KEYS_MAX
+from services.triggers.engine.limits import (
+    NEVER,
+    UTF8_BYTES_A_CHAR_MAX,
+    WAITING_KEYS_MAX,
+)
 from services.triggers.engine.sensors import DUE, Entered, Making, Sensed
 from services.triggers.engine.state import PersonState, Slot
 from services.triggers.engine.waits import (
+    INSTANT_BYTES,
+    NO_KEY,
     SETTLED,
     compile_match,
     decode_properties,
     encode,
     has_room,
+    has_room_for,
     kept_properties,
-    key_of,
-    mark_of,
+    key_reader,
     settle,
     settle_both,
 )
 
 _WAITS = 1
+_WAIT_BYTES = 4 * INSTANT_BYTES + 10
+"""Of a wait with its key, at most, without its event's id and properties."""
 _AT, _EVENT_ID, _MARK, _PROPERTIES = 0, 1, 2, 3
 
 Waits = dict[int, list[Any]]
@@ -40,22 +48,27 @@ class AbsenceSensor:
     def __init__(self, making: Making) -> None:
         entry, way_out = making.trigger.entry.absence, making.trigger.exit
         assert entry is not None
-        self._after = compile_match(entry.after, making.read_tag)
-        self._without = compile_match(entry.without, making.read_tag)
-        self.hears = self._after.events | self._without.events
+        after, without = (
+            compile_match(one, making.read_tag) for one in (entry.after, entry.without)
+        )
+        self.hears = after.events | without.events
+        self._tests = {name: (after.test_of(name), without.test_of(name)) for name in self.hears}
         self._within = parse_duration(entry.within)
-        self._key = entry.key
-        self._exit_key = way_out.key if way_out is not None else ()
+        self._key = key_reader(entry.key)
+        self._exit_key = key_reader(way_out.key if way_out is not None else ())
         self._late_after = making.late_after
 
     def hear(
-        self, slot: Slot | None, state: PersonState, event: Event, at: Micros, *, late: bool
+        self, slot: Slot | None, state: PersonState, event: Event, at: Micros, late: bool
     ) -> Sensed:
         """Begin to wait, wait anew, or be content. What would do both begins anew."""
-        begins = not late and self._after.fits(event, state)
-        if not begins and not self._without.fits(event, state):
+        after, without = self._tests[event.name]
+        properties = event.properties
+        now = state.now
+        begins = not late and after is not None and after(properties, state, now)
+        if not begins and (without is None or not without(properties, state, now)):
             return slot, ()
-        key = key_of(event.properties, self._key)
+        key = self._key(properties)
         if key is None:
             return slot, ()
         if slot is None:
@@ -65,15 +78,22 @@ class AbsenceSensor:
         if not begins:
             if waiting is not None and waiting[_AT] <= at:
                 del waits[key]
-            self._settle(slot, key, at, state)
+            settle(state, slot, key, at, now - self._late_after)
         elif at > slot[SETTLED].get(key, -NEVER) and (waiting is None or at >= waiting[_AT]):
-            mark = mark_of(event.properties, self._exit_key)
-            wait = [at, event.message_id, mark, kept_properties(event.properties)]
-            waits[key] = wait
-            slot[DUE] = min(slot[DUE], at + self._within)
-            if waiting is None or len(encode(wait)) > len(encode(waiting)):
-                self._bound(waits, slot, state)
+            self._wait(slot, key, at, event, state)
         return self._tidy(slot), ()
+
+    def _wait(self, slot: Slot, key: int, at: Micros, event: Event, state: PersonState) -> None:
+        waits: Waits = slot[_WAITS]
+        waiting = waits.get(key)
+        kept = kept_properties(event.properties)
+        wait = waits[key] = [at, event.message_id, self._exit_key(event.properties) or NO_KEY, kept]
+        if at + self._within < slot[DUE]:
+            slot[DUE] = at + self._within
+        size = len(kept) + UTF8_BYTES_A_CHAR_MAX * len(event.message_id) + _WAIT_BYTES
+        surely = has_room_for(state, size) and len(waits) <= WAITING_KEYS_MAX
+        if not surely and (waiting is None or len(encode(wait)) > len(encode(waiting))):
+            self._bound(waits, slot, state)
 
     def look(self, slot: Slot | None, state: PersonState, now: Micros) -> Sensed:
         """Those whose time is over come in, the first of them first."""
@@ -91,7 +111,7 @@ class AbsenceSensor:
                     origin_received_at=now,
                 )
             )
-            self._settle(slot, key, at, state)
+            settle(state, slot, key, at, now - self._late_after)
         slot[DUE] = min((wait[_AT] + self._within for wait in waits.values()), default=NEVER)
         return self._tidy(slot), entered
 
@@ -127,9 +147,6 @@ class AbsenceSensor:
     def _bound(waits: Waits, slot: Slot, state: PersonState) -> None:
         while waits and (len(waits) > WAITING_KEYS_MAX or not has_room(state, slot)):
             del waits[min(waits, key=lambda one: (waits[one][_AT], one))]
-
-    def _settle(self, slot: Slot, key: int, at: Micros, state: PersonState) -> None:
-        settle(state, slot, key, at, state.now - self._late_after)
 
     @staticmethod
     def _tidy(slot: Slot) -> Slot | None:

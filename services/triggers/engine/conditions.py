@@ -45,6 +45,7 @@ class Writer:
             "contains": contains,
             "len": len,
             "lookup": lookup,
+            "min": min,
             "same": same,
             "same_as_any": same_as_any,
             "str": str,

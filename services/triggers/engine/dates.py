@@ -71,7 +71,7 @@ class DateSensor:
         self._calendar = making.calendar
 
     def hear(
-        self, slot: Slot | None, state: PersonState, event: Event, at: Micros, *, late: bool
+        self, slot: Slot | None, state: PersonState, event: Event, at: Micros, late: bool
     ) -> Sensed:
         """Another date begins anew; the same in another zone may be there earlier."""
         base = date_of(lookup(state.traits, self._trait))

@@ -1,12 +1,15 @@
 """Nobody heard of them for a time: `entry.inactivity`."""
 
+from typing import Final
+
 from services.contracts.event import Event
 from services.contracts.time import Micros, parse_duration
+from services.triggers.engine.conditions import Writer
 from services.triggers.engine.limits import NEVER
 from services.triggers.engine.sensors import DUE, Entered, Making, Sensed
 from services.triggers.engine.state import PersonState, Slot
 
-_LAST = 1
+_LAST: Final = 1
 
 
 class InactivitySensor:
@@ -21,7 +24,7 @@ class InactivitySensor:
         self._lasts = parse_duration(entry.lasts)
 
     def hear(
-        self, slot: Slot | None, state: PersonState, event: Event, at: Micros, *, late: bool
+        self, slot: Slot | None, state: PersonState, event: Event, at: Micros, late: bool
     ) -> Sensed:
         """Remember it; being late makes it no less a sign of life."""
         if slot is None:
@@ -31,6 +34,15 @@ class InactivitySensor:
             if slot[DUE] == NEVER:
                 slot[DUE] = at + self._lasts
         return slot, ()
+
+    def listen(self, writer: Writer) -> list[str]:
+        """Nearly always they are heard of anew while they are waited for."""
+        return [
+            f"if x is not None and x[{DUE}] != {writer.constant(NEVER)}:",
+            f"    if at > x[{_LAST}]:",
+            f"        x[{_LAST}] = at",
+            "else:",
+        ]
 
     def look(self, slot: Slot | None, state: PersonState, now: Micros) -> Sensed:
         """They come in once, and again only after another sign of life."""

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from services.contracts.time import Micros
 from services.triggers.engine.candidates import Candidate
 from services.triggers.engine.dedup import join_seen
+from services.triggers.engine.grouping import join_groups, regroup_joined
 from services.triggers.engine.merge_sending import merge_sending
 from services.triggers.engine.outliers import merge_weighed
 from services.triggers.engine.outputs import Outputs
@@ -21,6 +22,7 @@ def merge_states(
 
     Both follow these rules and have come to `now`. `other` must not be used afterwards.
     """
+    join_groups(state, other)
     _join_person(state, other, out)
     join_seen(state, other, rules)
     merge_weighed(state, other)
@@ -31,6 +33,7 @@ def merge_states(
         else:
             rules.merge_tag[key](mine, data, now)
     candidates = merge_slots(state, other, rules, now)
+    candidates += regroup_joined(state, other.person, rules, now, out)
     merge_sending(state, other, rules, now, out)
     return candidates
 

@@ -16,7 +16,7 @@ from services.contracts.conditions import Condition
 from services.contracts.definitions import Tag
 from services.contracts.time import Micros
 from services.triggers.engine.conditions import ReadTag, Writer
-from services.triggers.engine.limits import NUMBER_ABS_MAX, TEXT_BYTES_MAX
+from services.triggers.engine.limits import NUMBER_ABS_MAX, TEXT_BYTES_MAX, UTF8_BYTES_A_CHAR_MAX
 from services.triggers.engine.outputs import Outputs
 from services.triggers.engine.state import PersonState
 from services.triggers.engine.tags import Rolling
@@ -28,8 +28,6 @@ of the entries that match (none for a late event), counts values that did not fi
 
 Moments = Callable[[PersonState, Micros], Mapping[str, Any]]
 """`moments(state, at)`: what the person's clock and calendar show at an instant, by name."""
-
-UTF8_BYTES_A_CHAR_MAX = 4
 
 
 def no_moments(state: PersonState, at: Micros) -> Mapping[str, Any]:

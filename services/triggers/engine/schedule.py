@@ -34,7 +34,7 @@ class ScheduleSensor:
         self._lets_in = None if audience is None else compile_test(audience, making.read_tag)
 
     def hear(
-        self, slot: Slot | None, state: PersonState, event: Event, at: Micros, *, late: bool
+        self, slot: Slot | None, state: PersonState, event: Event, at: Micros, late: bool
     ) -> Sensed:
         """It listens to nothing."""
         return slot, ()

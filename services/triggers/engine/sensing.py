@@ -1,42 +1,35 @@
 """Sensors at work on one person: events reach those that listen, instants those that wait."""
 
 from collections.abc import Sequence
+from typing import Final
 
 from services.contracts.event import Event
 from services.contracts.time import Micros
 from services.triggers.engine.candidates import Candidate, coming_in
 from services.triggers.engine.limits import NEVER
 from services.triggers.engine.rules import PAUSED, Rule, Rules
-from services.triggers.engine.sensors import DUE, Entered, Waits
+from services.triggers.engine.sensors import DUE, Entered, Waits, put
 from services.triggers.engine.state import PersonState, Run, Slot
+from services.triggers.engine.watch import WatchSensor
+
+SOON: Final[Micros] = 1
+"""After so long a person is looked at again for what this moment itself has moved."""
 
 
 def hear(
     state: PersonState, event: Event, rules: Rules, at: Micros, now: Micros, *, late: bool
 ) -> list[Candidate]:
     """Tell an event to the sensors that listen to it; those who came in by it."""
-    candidates: list[Candidate] = []
-    slots, earliest, over = state.slots, state.next_due, False
-    for key in rules.hearing.get(event.name, ()):
-        rule, sensor = rules.sensors[key]
-        slot = slots.get(key)
-        was_due = NEVER if slot is None else slot[DUE]
-        slot, entered = sensor.hear(slot, state, event, at, late=late)
-        _put(slots, key, slot)
-        due = NEVER if slot is None else slot[DUE]
-        # The earliest of all is looked for anew only where it was this one's, and is no more.
-        if due < earliest:
-            earliest = due
-        elif was_due == earliest and due > was_due:
-            over = True
-        if entered:
-            candidates += _coming_in(rule, entered, now)
-    state.next_due = next_due(state, rules) if over else earliest
-    return candidates
+    tell = rules.hearing.get(event.name)
+    heard = () if tell is None else tell(state, event, at, now, late)
+    return [one for rule, entered in heard for one in come_in(rule, entered, now)]
 
 
-def watch(state: PersonState, rules: Rules, now: Micros) -> list[Candidate]:
-    """Let those that follow tags look as of every instant up to now at which time changed one.
+def watch(
+    state: PersonState, rules: Rules, now: Micros, *, until: Micros = NEVER
+) -> list[Candidate]:
+    """Let those that follow tags look as of every instant up to now at which time changed one,
+    or up to an earlier one.
 
     To be called before anything reads a tag as of now: what a window held before is gone then.
     """
@@ -44,7 +37,7 @@ def watch(state: PersonState, rules: Rules, now: Micros) -> list[Candidate]:
     slots, watching = state.slots, rules.watching
     while due := [(slots[one][DUE], one) for one in slots if one in watching]:
         at, key = min(due)
-        if at > now:
+        if at > now or at > until:
             break
         candidates += _look(state, rules, key, now)
     state.next_due = next_due(state, rules)
@@ -53,7 +46,7 @@ def watch(state: PersonState, rules: Rules, now: Micros) -> list[Candidate]:
 
 def look(state: PersonState, rules: Rules, now: Micros) -> list[Candidate]:
     """Let every sensor look whose instant has come."""
-    candidates = watch(state, rules, now)
+    candidates: list[Candidate] = []
     while due := [(slot[DUE], key) for key, slot in state.slots.items()]:
         # In the order of the instants: what comes first can change what another finds.
         at, key = min(due)
@@ -83,39 +76,34 @@ def merge_slots(
     Both follow these rules, and `state` has the other's tags and traits already.
     """
     candidates: list[Candidate] = []
+    state.slots_bytes = None
     # Those that can forget for want of room come last.
     for key in sorted(rules.sensors, key=lambda one: isinstance(rules.sensors[one][1], Waits)):
         slot, theirs = state.slots.get(key), other.slots.get(key)
         if theirs is not None or key in rules.watching:
             rule, sensor = rules.sensors[key]
             slot, entered = sensor.merge(slot, theirs, state, now)
-            _put(state.slots, key, slot)
-            candidates += _coming_in(rule, entered, now)
+            put(state, key, slot)
+            candidates += come_in(rule, entered, now)
     state.next_due = next_due(state, rules)
     return candidates
 
 
 def keep(state: PersonState, key: int, slot: Slot | None, rules: Rules) -> None:
     """Put a slot back as it is now, or do away with it."""
-    _put(state.slots, key, slot)
+    put(state, key, slot)
     state.next_due = next_due(state, rules)
-
-
-def _put(slots: dict[int, Slot], key: int, slot: Slot | None) -> None:
-    if slot is None:
-        slots.pop(key, None)
-    else:
-        slots[key] = slot
 
 
 def _look(state: PersonState, rules: Rules, key: int, now: Micros) -> list[Candidate]:
     rule, sensor = rules.sensors[key]
     slot, entered = sensor.look(state.slots.get(key), state, now)
-    _put(state.slots, key, slot)
-    return _coming_in(rule, entered, now) if entered else []
+    put(state, key, slot)
+    return come_in(rule, entered, now)
 
 
-def _coming_in(rule: Rule, entered: Sequence[Entered], now: Micros) -> list[Candidate]:
+def come_in(rule: Rule, entered: Sequence[Entered], now: Micros) -> list[Candidate]:
+    """The candidates of those who came in."""
     return [
         coming_in(
             rule,
@@ -130,14 +118,32 @@ def _coming_in(rule: Rule, entered: Sequence[Entered], now: Micros) -> list[Cand
 
 def concerns_everyone(before: Rules, now: Rules) -> bool:
     """Whether these rules want something of people to whom nothing happens, and those did not:
-    an entry begins for all, or runs that were held go on (or end)."""
+    an entry begins for all, there are other groups to be in or labels to show, or runs that were
+    held go on (or end)."""
     if before.stopped > now.stopped or before.stopped_channels - now.stopped_channels:
+        return True
+    if now.groups is not None and not now.groups.marks() <= (
+        frozenset() if before.groups is None else before.groups.marks()
+    ):
+        return True
+    if now.shown is not None and (
+        before.shown is None or before.shown.inputs.basis != now.shown.inputs.basis
+    ):
         return True
     resumed = any(
         status == PAUSED and now.statuses.get(trigger) != PAUSED
         for trigger, status in before.statuses.items()
     )
     return resumed or not set(now.for_everyone) <= set(before.for_everyone)
+
+
+def stir(state: PersonState, rules: Rules, now: Micros) -> None:
+    """A trait was set by what was decided: those that follow tags of traits look next."""
+    for key in rules.minding:
+        _, sensor = rules.sensors[key]
+        assert isinstance(sensor, WatchSensor)
+        slot = state.slots.get(key)
+        put(state, key, sensor.soon(slot, now + SOON))
 
 
 def is_held(run: Run, rules: Rules) -> bool:
@@ -153,8 +159,12 @@ def is_held(run: Run, rules: Rules) -> bool:
 
 
 def next_due(state: PersonState, rules: Rules) -> Micros:
-    """The earliest instant at which a sensor looks or a run goes on by itself."""
+    """The earliest instant at which a sensor or a group looks, or a run goes on, by itself."""
     due: Micros = min((slot[DUE] for slot in state.slots.values()), default=NEVER)
+    if state.membership is not None and state.membership.due_at < due:
+        due = state.membership.due_at
+    if state.shown is not None and state.shown[DUE] < due:
+        due = state.shown[DUE]
     for run in state.sending.runs if state.sending is not None else ():
         if run.due_at < due and not is_held(run, rules):
             due = run.due_at

@@ -13,7 +13,8 @@ import msgspec
 from services.contracts.definitions import Trigger
 from services.contracts.event import Event
 from services.contracts.time import Micros
-from services.triggers.engine.conditions import ReadTag
+from services.triggers.engine.conditions import ReadTag, Writer
+from services.triggers.engine.limits import SLOT_BYTES
 from services.triggers.engine.readings import Reading
 from services.triggers.engine.state import PersonState, Slot
 from services.triggers.engine.waits import Match
@@ -21,6 +22,16 @@ from services.triggers.engine.windows import Calendar
 
 DUE: Final = 0
 """Index of the instant in a slot."""
+
+
+def put(state: PersonState, key: int, slot: Slot | None) -> None:
+    """Keep a slot as it is now, or do away with it."""
+    if slot is None:
+        state.slots.pop(key, None)
+        return
+    if state.slots_bytes is not None and key not in state.slots:
+        state.slots_bytes += SLOT_BYTES
+    state.slots[key] = slot
 
 
 class Entered(msgspec.Struct, frozen=True, kw_only=True, eq=False):
@@ -47,9 +58,12 @@ class Sensor(Protocol):
         """Whether it also concerns people to whom nothing happens."""
 
     def hear(
-        self, slot: Slot | None, state: PersonState, event: Event, at: Micros, *, late: bool
+        self, slot: Slot | None, state: PersonState, event: Event, at: Micros, late: bool
     ) -> Sensed:
-        """An event of these names; tags hold it already. A late one lets nobody in."""
+        """An event of these names; tags hold it already. A late one lets nobody in.
+
+        What it changes in the slot in place is its own; its instant may stay too early.
+        """
 
     def look(self, slot: Slot | None, state: PersonState, now: Micros) -> Sensed:
         """The instant of the slot has come, or `for_everyone` and there is no slot yet."""
@@ -59,6 +73,15 @@ class Sensor(Protocol):
     ) -> Sensed:
         """Another turned out to be this person: take in what was remembered of them, in
         `other`. Tags and traits hold theirs already."""
+
+
+@runtime_checkable
+class Listens(Protocol):
+    """A sensor that writes out what it does at nearly every event."""
+
+    def listen(self, writer: Writer) -> list[str]:
+        """Statements over `x` (the slot or None), `s` (the state), `g` (its tags), `at` and `now`;
+        the last opens the block of the events for which `hear` is called. None: of all."""
 
 
 @runtime_checkable

@@ -11,21 +11,24 @@ from typing import Any
 
 from services.contracts.event import Event
 from services.contracts.time import Micros, parse_duration
-from services.triggers.engine.limits import NEVER, SEQUENCE_EVENTS_MAX
+from services.triggers.engine.limits import NEVER, SEQUENCE_EVENTS_MAX, SLOTS_BYTES_MAX
 from services.triggers.engine.sensors import Entered, Making, Sensed
 from services.triggers.engine.state import PersonState, Slot
 from services.triggers.engine.waits import (
+    INSTANT_BYTES,
+    NO_KEY,
     SETTLED,
     compile_match,
     has_room,
-    key_of,
-    mark_of,
+    has_room_for,
+    key_reader,
     settle,
     settle_both,
 )
 
 _EVENTS = 1
 _AT, _KEY, _PARTS, _MARK = 0, 1, 2, 3
+_KEPT_BYTES = 4 * INSTANT_BYTES + 1
 
 Kept = list[Any]
 
@@ -42,25 +45,31 @@ class SequenceSensor:
         self.hears = frozenset().union(*(part.events for part in self._parts))
         self._last = 1 << len(self._parts) - 1
         self._by_name = {
-            name: [(1 << n, part) for n, part in enumerate(self._parts) if name in part.events]
+            name: [
+                (1 << n, test)
+                for n, part in enumerate(self._parts)
+                if (test := part.test_of(name)) is not None
+            ]
             for name in self.hears
         }
         self._within = parse_duration(entry.within)
-        self._key = entry.key
-        self._exit_key = way_out.key if way_out is not None else ()
+        self._key = key_reader(entry.key)
+        self._exit_key = key_reader(way_out.key if way_out is not None else ())
         self._late_after = making.late_after
 
     def hear(
-        self, slot: Slot | None, state: PersonState, event: Event, at: Micros, *, late: bool
+        self, slot: Slot | None, state: PersonState, event: Event, at: Micros, late: bool
     ) -> Sensed:
         """Keep it in its place, and see whether it completes a sequence of its key."""
-        parts = 0
-        for bit, part in () if late else self._by_name[event.name]:
-            if part.fits(event, state):
-                parts |= bit
+        parts, properties = 0, event.properties
+        if not late:
+            now = state.now
+            for bit, fits in self._by_name[event.name]:
+                if fits(properties, state, now):
+                    parts |= bit
         if not parts:
             return slot, ()
-        key = key_of(event.properties, self._key)
+        key = self._key(properties)
         if key is None:
             return slot, ()
         if slot is None:
@@ -68,14 +77,18 @@ class SequenceSensor:
         if at < slot[SETTLED].get(key, -NEVER):
             return slot, ()
         events: list[Kept] = slot[_EVENTS]
-        self._forget(events, state.now)
-        place = bisect_right(events, at, key=_at)
-        events.insert(place, [at, key, parts, mark_of(event.properties, self._exit_key)])
+        kept = [at, key, parts, self._exit_key(properties) or NO_KEY]
+        if events:
+            self._forget(events, state.now)
+        newest = not events or at >= events[-1][_AT]
+        if newest:
+            events.append(kept)
+        else:
+            events.insert(bisect_right(events, at, key=_at), kept)
         # Until now none was complete: the newest completes one only as its last part.
-        newest = place == len(events) - 1
         end = None if newest and not parts & self._last else self._end(events, key)
         if end is None:
-            return self._bounded(slot, state), ()
+            return self._bounded(slot, state, _KEPT_BYTES), ()
         self._use_up(slot, key, end, state)
         entered = Entered(
             event_id=event.message_id,
@@ -99,7 +112,7 @@ class SequenceSensor:
         """The events of both in one order: what neither of the two had done may be complete."""
         if slot is None or other is None:
             slot = slot or other
-            return None if slot is None else self._bounded(slot, state), ()
+            return None if slot is None else self._bounded(slot, state, SLOTS_BYTES_MAX), ()
         settle_both(slot, other)
         done = slot[SETTLED]
         events: list[Kept] = sorted([*slot[_EVENTS], *other[_EVENTS]], key=_at)
@@ -113,7 +126,7 @@ class SequenceSensor:
                 entered.append(
                     Entered(event_id=f"sequence@{at}", properties={}, origin_received_at=now)
                 )
-        return self._bounded(slot, state), entered
+        return self._bounded(slot, state, SLOTS_BYTES_MAX), entered
 
     def _use_up(self, slot: Slot, key: int, end: int, state: PersonState) -> None:
         """A completed sequence takes with it all of its key that came before its end."""
@@ -122,10 +135,14 @@ class SequenceSensor:
         slot[_EVENTS] = [one for n, one in enumerate(events) if n > end or one[_KEY] != key]
 
     @staticmethod
-    def _bounded(slot: Slot, state: PersonState) -> Slot | None:
+    def _bounded(slot: Slot, state: PersonState, more: int) -> Slot | None:
+        """The slot with as many of its events as there is room for, `more` bytes of them new."""
         events: list[Kept] = slot[_EVENTS]
-        while events and (len(events) > SEQUENCE_EVENTS_MAX or not has_room(state, slot)):
+        while len(events) > SEQUENCE_EVENTS_MAX:
             del events[_dispensable(events)]
+        if not has_room_for(state, more):
+            while events and not has_room(state, slot):
+                del events[_dispensable(events)]
         return slot if events or slot[SETTLED] else None
 
     def _forget(self, events: list[Kept], now: Micros) -> None:
@@ -166,15 +183,16 @@ def _at(event: Kept) -> Micros:
 def _dispensable(events: list[Kept]) -> int:
     """The event to do without: one that its key's next replaces, else one that waits for
     something before it to arrive yet, else the oldest."""
-    latest: dict[int, int] = {}
+    latest: dict[int, tuple[int, Kept]] = {}
     without_beginning: int | None = None
-    for n, (_, key, parts, mark) in enumerate(events):
+    for n, one in enumerate(events):
+        _, key, parts, mark = one
         before = latest.get(key)
         if before is not None:
-            one_part = parts & (parts - 1) == 0
-            if one_part and events[before][_PARTS:] == [parts, mark]:
-                return before
+            number, other = before
+            if other[_PARTS] == parts and other[_MARK] == mark and not parts & (parts - 1):
+                return number
         elif not parts & 1 and without_beginning is None:
             without_beginning = n
-        latest[key] = n
+        latest[key] = n, one
     return without_beginning or 0

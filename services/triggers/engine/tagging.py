@@ -104,11 +104,17 @@ def _reading(tag: Tag, compiled: Rolling, *, confirmed: bool) -> Reading:
 def _reader(tag: Rolling) -> ReadTag:
     key, read, empty = tag.key, tag.read, tag.empty
 
+    def total(state: PersonState, now: Micros) -> Any:
+        data = state.tags.get(key)
+        if data is None:
+            return empty
+        return data[rolling.TOTAL] if now < data[rolling.LEAVES_AT] else read(data, now)
+
     def value(state: PersonState, now: Micros) -> Any:
         data = state.tags.get(key)
         return empty if data is None else read(data, now)
 
-    return value
+    return total if tag.total_stands else value
 
 
 def moments_of(calendar: Calendar) -> Moments:

@@ -1,6 +1,6 @@
 """What entries that wait for events share: matches, keys, and how much they may keep."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Final
 
@@ -16,6 +16,7 @@ from services.triggers.engine.fingerprint import fingerprint_parts, value_text
 from services.triggers.engine.limits import (
     KEYS_MEMO_MAX,
     SETTLED_KEYS_MAX,
+    SLOT_BYTES,
     SLOTS_BYTES_MAX,
     WAIT_PROPERTIES_BYTES_MAX,
 )
@@ -25,6 +26,9 @@ encode: Final = msgspec.msgpack.Encoder().encode
 decode_properties: Final = msgspec.msgpack.Decoder(dict[str, Any]).decode
 
 _HEADER_BYTES: Final = 5
+INSTANT_BYTES: Final = 9
+"""Of an instant or a fingerprint (msgpack), at most."""
+SETTLED_BYTES: Final = 2 * INSTANT_BYTES
 _UNSTORABLE: Final = (OverflowError, TypeError, UnicodeEncodeError, RecursionError)
 
 NO_KEY: Final = 0
@@ -45,6 +49,16 @@ class Match(msgspec.Struct, frozen=True, kw_only=True, eq=False):
         return event.name in self.events and (
             self.holds is None or self.holds(event.properties, state, state.now)
         )
+
+    def test_of(self, name: str) -> Test | None:
+        """What an event of this name has to fulfil; None where it is none of these."""
+        if name not in self.events:
+            return None
+        return _always if self.holds is None else self.holds
+
+
+def _always(*_: object) -> bool:
+    return True
 
 
 def compile_match(match: EventMatch | Exit | WaitFor, readers: Mapping[str, ReadTag]) -> Match:
@@ -72,16 +86,37 @@ def key_of(properties: Mapping[str, Any], paths: Sequence[str]) -> int | None:
     return _fingerprint(tuple(parts))
 
 
-def same_key(one: Mapping[str, Any], other: Mapping[str, Any], paths: Sequence[str]) -> bool:
-    """Whether the values at these paths are there and the same; without paths they always are."""
-    key = key_of(one, paths)
-    return key is not None and key == key_of(other, paths)
-
-
 def mark_of(properties: Mapping[str, Any], paths: Sequence[str]) -> int:
     """The key by which an exit finds what waits, `NO_KEY` where it never will."""
     mark = key_of(properties, paths)
     return NO_KEY if mark is None else mark
+
+
+@lru_cache(maxsize=KEYS_MEMO_MAX)
+def _key_of_text(text: str) -> int:
+    return fingerprint_parts((value_text(text),))
+
+
+KeyOf = Callable[[Mapping[str, Any]], int | None]
+
+
+def key_reader(paths: Sequence[str]) -> KeyOf:
+    """`key_of` of these paths; of one text under a plain name, as nearly all keys are, quickly."""
+    if len(paths) != 1 or "." in paths[0]:
+        return lambda properties: key_of(properties, paths)
+    (name,) = paths
+
+    def read(properties: Mapping[str, Any]) -> int | None:
+        value = properties.get(name)
+        return _key_of_text(value) if type(value) is str else key_of(properties, paths)
+
+    return read
+
+
+def same_key(one: Mapping[str, Any], other: Mapping[str, Any], paths: Sequence[str]) -> bool:
+    """Whether the values at these paths are there and the same; without paths they always are."""
+    key = key_of(one, paths)
+    return key is not None and key == key_of(other, paths)
 
 
 def kept_properties(properties: Mapping[str, Any]) -> bytes:
@@ -108,10 +143,22 @@ def kept_properties(properties: Mapping[str, Any]) -> bytes:
 def has_room(state: PersonState, slot: Slot) -> bool:
     """Whether this slot, as it is now, and all others of the person are within their bound."""
     # Counted with their keys, and the slot twice, they nearly always fit all the same.
-    if len(encode(state.slots)) + len(encode(slot)) <= SLOTS_BYTES_MAX:
+    size = len(encode(state.slots)) + len(encode(slot)) + SLOT_BYTES * len(state.slots)
+    state.slots_bytes = size if size <= SLOTS_BYTES_MAX else None
+    if size <= SLOTS_BYTES_MAX:
         return True
     others = sum(len(encode(one)) for one in state.slots.values() if one is not slot)
     return len(encode(slot)) + others <= SLOTS_BYTES_MAX
+
+
+def has_room_for(state: PersonState, more: int) -> bool:
+    """Whether so many bytes more in a slot are surely within the bound; then they count. Else
+    `has_room` has to be asked."""
+    size = state.slots_bytes
+    if size is None or size + more > SLOTS_BYTES_MAX:
+        return False
+    state.slots_bytes = size + more
+    return True
 
 
 def settle_both(slot: Slot, other: Slot) -> None:
@@ -124,16 +171,18 @@ def settle_both(slot: Slot, other: Slot) -> None:
 
 
 def settle(state: PersonState, slot: Slot, key: int, at: Micros, forgotten: Micros) -> None:
-    """Remember that up to `at` nothing of this key begins any more; forget what is older than
-    `forgotten`, and past the bound the oldest."""
+    """Remember that up to `at` nothing of this key begins any more. With a new key go those
+    that are older than `forgotten`, and past the bound the oldest."""
     settled: dict[int, Micros] = slot[SETTLED]
     before = settled.get(key)
-    settled[key] = at if before is None else max(at, before)
+    if before is not None:
+        if at > before:
+            settled[key] = at
+        return  # an instant takes as much room as another
     for old in [one for one, until in settled.items() if until < forgotten]:
         del settled[old]
-    if before is not None:
-        return  # an instant takes as much room as another
+    settled[key] = at
     if len(settled) > SETTLED_KEYS_MAX:
         del settled[min(settled, key=settled.__getitem__)]
-    if not has_room(state, slot):
+    if not has_room_for(state, SETTLED_BYTES) and not has_room(state, slot):
         settled.clear()

@@ -6,15 +6,16 @@ its window, and there it looks at each of them as of that instant.
 """
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any, Final
 
 from services.contracts.conditions import Condition
 from services.contracts.event import Event
 from services.contracts.time import Micros
 from services.triggers.engine.clauses import NUMERIC
-from services.triggers.engine.conditions import compile_test
+from services.triggers.engine.conditions import Writer, compile_test
 from services.triggers.engine.fingerprint import fingerprint_parts, value_text
-from services.triggers.engine.limits import NEVER
+from services.triggers.engine.limits import KEYS_MEMO_MAX, NEVER
 from services.triggers.engine.readings import Inputs, inputs_of, together
 from services.triggers.engine.sensors import DUE, Entered, Making, Sensed
 from services.triggers.engine.state import PersonState, Slot, new_state
@@ -23,6 +24,8 @@ from services.triggers.engine.tags import LEAVES_AT
 _SEEN: Final = 1
 _NOTHING: Final[dict[str, Any]] = {}
 """The properties of a condition that asks for none."""
+
+_text_key = lru_cache(maxsize=KEYS_MEMO_MAX)(lambda text: fingerprint_parts([value_text(text)]))
 
 Look = Callable[[PersonState, Micros], Any]
 """What the entry sees of the person at an instant; None where there is nothing to go by. It
@@ -45,17 +48,20 @@ class WatchSensor:
         kind: str,
         look: Look,
         comes_in: Callable[[Any, Any], bool],
+        write: Callable[[Writer], str],
     ) -> None:
         self.hears = inputs.events
+        self.minds_traits = inputs.traits
         self._keys = inputs.keys
         self._inputs = inputs if inputs.clocks else None
         self._kind = kind
         self._look = look
         self._comes_in = comes_in
+        self._write = write
         self._at_first = look(new_state(""), 0)
 
     def hear(
-        self, slot: Slot | None, state: PersonState, event: Event, at: Micros, *, late: bool
+        self, slot: Slot | None, state: PersonState, event: Event, at: Micros, late: bool
     ) -> Sensed:
         """A late event moves where they stand and lets nobody in."""
         slot, came_in = self._see(slot, state, state.now)
@@ -68,6 +74,24 @@ class WatchSensor:
         )
         return slot, (entered,)
 
+    def listen(self, writer: Writer) -> list[str]:
+        """Nearly always they look as before, and the next change by time is where it was.
+
+        None of their tags' buckets has left its window, or they would have been due.
+        """
+        if self._inputs is not None or not self._keys:
+            return []
+        never, at_first = writer.constant(NEVER), writer.constant(self._at_first)
+        lines, instants = [f"due_at, seen = x or ({never}, {at_first})"], []
+        for number, key in enumerate(self._keys):
+            lines.append(f"d{number} = g.get({writer.constant(key)})")
+            instants.append(f"({never} if d{number} is None else d{number}[{LEAVES_AT}])")
+        changes_at = instants[0] if len(instants) == 1 else f"min({', '.join(instants)})"
+        return [
+            *lines,
+            f"if due_at <= now or due_at != {changes_at} or seen != {self._write(writer)}:",
+        ]
+
     def look(self, slot: Slot | None, state: PersonState, now: Micros) -> Sensed:
         """Look as of the instant that was due, be it long ago: others may follow."""
         if slot is None:
@@ -78,6 +102,10 @@ class WatchSensor:
             return slot, ()
         entered = Entered(event_id=f"{self._kind}@{due}", properties={}, origin_received_at=now)
         return slot, (entered,)
+
+    def soon(self, slot: Slot | None, at: Micros) -> Slot:
+        """The slot, to be looked at by then: something they look at was moved."""
+        return [at, self._at_first] if slot is None else [min(at, slot[DUE]), slot[_SEEN]]
 
     def merge(
         self, slot: Slot | None, other: Slot | None, state: PersonState, now: Micros
@@ -126,13 +154,18 @@ def tag_change(making: Making) -> WatchSensor:
     def look(state: PersonState, at: Micros) -> Any:
         return _value_key(read(state, at)) if changed else holds(_NOTHING, state, at)
 
+    def write(writer: Writer) -> str:
+        return f"{writer.constant(look)}(s, now)" if changed else writer.expression(condition)
+
     reading = making.readings[entry.tag]
     inputs = reading.inputs if changed else inputs_of(condition, making.readings)
-    return WatchSensor(inputs, kind="tag_change", look=look, comes_in=comes_in)
+    return WatchSensor(inputs, kind="tag_change", look=look, comes_in=comes_in, write=write)
 
 
 def _value_key(value: Any) -> int:
     """A fingerprint in the value's place: a list of texts would fill the slot."""
+    if type(value) is str:
+        return _text_key(value)
     return fingerprint_parts(
         [value_text(one) for one in (value if type(value) is list else [value])]
     )
@@ -161,10 +194,15 @@ def threshold(making: Making) -> WatchSensor:
     def comes_in(before: Any, seen: Any) -> bool:
         return before is (not up) and seen is up
 
+    def write(writer: Writer) -> str:
+        if of is not None:
+            return f"{writer.constant(look)}(s, now)"
+        return writer.expression(Condition(tag=entry.tag, op="gte", value=bound))
+
     reading = making.readings[entry.tag]
     inputs = (
         reading.at_bounds([bound])
         if entry.share_of is None
         else together([reading.inputs, making.readings[entry.share_of].inputs])
     )
-    return WatchSensor(inputs, kind="threshold", look=look, comes_in=comes_in)
+    return WatchSensor(inputs, kind="threshold", look=look, comes_in=comes_in, write=write)

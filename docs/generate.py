@@ -26,9 +26,13 @@ from services.runtime.bearer import BearerTokens
 from services.runtime.health import Health
 from services.runtime.metrics import Metrics
 from services.runtime.settings import TokenSettings
-from services.triggers.api.app import make_app
+from services.triggers.api.app import Access, make_app
+from services.triggers.api.profiles_client import StoredProfile
+from services.triggers.api.template_routes import template_routes
 from services.triggers.definitions.memory import MemoryStore, Tables
+from services.triggers.definitions.memory_access import MemoryAnswers, MemoryTokens
 from services.triggers.definitions.service import Definitions
+from services.triggers.definitions.token_store import Tokens
 
 DOCS = Path(__file__).resolve().parent
 CLIENT = DOCS.parent / "services" / "client"
@@ -85,6 +89,15 @@ def _tidy(value: Any) -> Any:
     return [_tidy(part) for part in value] if isinstance(value, list) else value
 
 
+class Nobody:
+    """A profile store of the document: nothing is asked of it."""
+
+    async def profile(self, id_: str) -> StoredProfile | None:
+        """Nobody has any id."""
+        del id_
+        return None
+
+
 def api_document() -> dict[str, Any]:
     """The OpenAPI document of the marketers' API, as it is served."""
     definitions = Definitions(
@@ -94,9 +107,15 @@ def api_document() -> dict[str, Any]:
     app = make_app(
         definitions,
         workspace="default",
-        tokens=BearerTokens(TokenSettings(api_tokens=SecretStr(token))),
+        access=Access(
+            static=BearerTokens(TokenSettings(api_tokens=SecretStr(token))),
+            tokens=Tokens(MemoryTokens(Tables()), lambda: 0),
+            answers=MemoryAnswers(),
+            now=lambda: 0,
+        ),
         metrics=Metrics(),
         health=Health(),
+        more_routers=[template_routes(definitions, Nobody())],
     )
 
     async def ask() -> dict[str, Any]:

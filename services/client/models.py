@@ -17,6 +17,22 @@ class Absence(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     key: tuple[str, ...] = ()
 
 
+class AnyResource(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A definition of any kind and where it stands."""
+
+    kind: Literal["lifecycle", "policy", "segment", "tag", "template", "trigger", "workspace"]
+    id: str
+    status: Literal["archived", "draft", "in_review", "live", "paused"]
+    version: int
+    revision: int | None
+    created_at: str
+    updated_at: str
+    draft: dict[str, Any] | None
+    published: dict[str, Any] | None
+    review: "ReviewState | None"
+    warnings: "tuple[ProblemError, ...]"
+
+
 class AppliedChange(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What became (or would become) of one definition, from `before` to `after` (null: none in
     force).
@@ -41,12 +57,70 @@ class ApplyResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     warnings: "tuple[ProblemError, ...]"
 
 
+class ApproveRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A word for the audit log."""
+
+    note: str = ""
+
+
 class Arm(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One way of a split, taken by `weight` in the sum of all weights."""
 
     weight: int
     label: str | None = None
     steps: "tuple[Step, ...]" = ()
+
+
+class AuditEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Who did what, when, in which request; the whole of its target before and after.
+
+    `version` and `revision` are those that the change put in force.
+    """
+
+    number: int
+    at: str
+    actor_id: str
+    actor_name: str
+    actor_role: str
+    actor_kind: str
+    credential: str | None
+    request_id: str
+    action: Literal[
+        "adopted",
+        "applied",
+        "approved",
+        "archived",
+        "bootstrapped",
+        "created",
+        "discarded",
+        "edited",
+        "paused",
+        "published",
+        "rejected",
+        "resumed",
+        "rolled_back",
+        "rollout",
+        "stopped",
+        "submitted",
+        "token_created",
+        "token_revoked",
+        "went_on",
+        "withdrawn",
+    ]
+    kind: str
+    id: str
+    version: int | None
+    revision: int | None
+    note: str
+    before: dict[str, Any] | None
+    after: dict[str, Any] | None
+
+
+class AuditPage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Entries, the newest first; `next_cursor` is null on the last page."""
+
+    items: "tuple[AuditEntry, ...]"
+    next_cursor: str | None
 
 
 class Band(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename={"from_": "from"}):
@@ -304,6 +378,8 @@ class LifecycleResource(msgspec.Struct, frozen=True, kw_only=True, omit_defaults
     updated_at: str
     draft: "Lifecycle | None"
     published: "Lifecycle | None"
+    review: "ReviewState | None"
+    warnings: "tuple[ProblemError, ...]"
 
 
 class Minus(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -327,6 +403,13 @@ class Missing(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     infer: str | None = None
     table: dict[str, str | int | float | bool | None] | None = None
     unknown: bool = False
+
+
+class NewToken(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A new token and, this once, its secret."""
+
+    token: "TokenResource"
+    secret: str
 
 
 class Offer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -388,6 +471,8 @@ class PolicyResource(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     updated_at: str
     draft: "Policy | None"
     published: "Policy | None"
+    review: "ReviewState | None"
+    warnings: "tuple[ProblemError, ...]"
 
 
 class Predict(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -412,6 +497,35 @@ class Predict(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     fit: dict[str, Any] = {}
 
 
+class Preview(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A template as it would be sent. A part that would fail is null, and `problems` say why.
+
+    `variables` are the values of the template's variables, `fallbacks` names those for which
+    theirs stood in. `version` is that of the template shown, 0 of a draft.
+    """
+
+    version: int
+    subject: str | None
+    body: str | None
+    html: str | None
+    variables: dict[str, Any]
+    fallbacks: tuple[str, ...]
+    problems: "tuple[ProblemError, ...]"
+
+
+class PreviewRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """For whom to fill a template in: a `person` whom the profile store knows, or a `profile`.
+
+    `event` are the properties of the entry's event. The draft is shown where there is one,
+    unless `published` asks for what is in force.
+    """
+
+    person: str | None = None
+    profile: "ProfileGiven | None" = None
+    event: dict[str, Any] = {}
+    published: bool = False
+
+
 class Problem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """RFC 9457; `code` is for programs."""
 
@@ -428,6 +542,13 @@ class ProblemError(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
 
     place: str
     reason: str
+
+
+class ProfileGiven(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A person made up for a preview."""
+
+    traits: dict[str, Any] = {}
+    tags: dict[str, Any] = {}
 
 
 class QuietHours(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -459,6 +580,35 @@ class Reentry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     cooldown: str | None = None
 
 
+class RejectRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Why not, for the authors."""
+
+    reason: str
+
+
+class RejectionState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Who sent the draft back, and why."""
+
+    by: str
+    at: str
+    reason: str
+
+
+class ReviewPage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What waits for a reviewer, in order of kind and id; `next_cursor` is null on the last."""
+
+    items: "tuple[AnyResource, ...]"
+    next_cursor: str | None
+
+
+class ReviewState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Who wrote of the draft, and whether it is in review or was sent back."""
+
+    authors: tuple[str, ...]
+    submitted: "SubmissionState | None"
+    rejected: "RejectionState | None"
+
+
 class RevisionState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The newest revision, and how many have not reached Kafka yet.
 
@@ -469,6 +619,12 @@ class RevisionState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     published_at: str | None
     pending: int
     relay_problem: str | None
+
+
+class RollbackRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The version whose content shall be in force again."""
+
+    version: int
 
 
 class Schedule(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -494,10 +650,14 @@ class Score(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """1 to 5 by four cuts, as quintiles give them: 1 and how many cuts a number is beyond.
 
     By the rule `lte` it is not beyond a cut q where `x <= q`, by `lt_next` where `x < q + 1`.
-    `reverse`: small numbers are good (recency), and the score is 6 less that.
+    `reverse`: small numbers are good (recency), and the score is 6 less that. Whoever has no
+    value of the tag `among` has no score. `by` population: a job puts the fifths of everybody
+    who has one (docs/rfm.md) in place of these `cuts`.
     """
 
     of: str
+    among: str | None = None
+    by: Literal["fixed", "population"] = "fixed"
     cuts: tuple[float, ...]
     rule: Literal["lt_next", "lte"] = "lte"
     reverse: bool = False
@@ -538,6 +698,8 @@ class SegmentResource(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
     updated_at: str
     draft: "Segment | None"
     published: "Segment | None"
+    review: "ReviewState | None"
+    warnings: "tuple[ProblemError, ...]"
 
 
 class Send(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -600,6 +762,20 @@ class Step(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     offer: "Offer | None" = None
     handoff: "Handoff | None" = None
     end: "End | None" = None
+
+
+class SubmissionState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Who asked to have the draft put in force."""
+
+    by: str
+    at: str
+    note: str
+
+
+class SubmitRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A word to the reviewer."""
+
+    note: str = ""
 
 
 class Tag(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -698,6 +874,8 @@ class TagResource(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     updated_at: str
     draft: "Tag | None"
     published: "Tag | None"
+    review: "ReviewState | None"
+    warnings: "tuple[ProblemError, ...]"
 
 
 class Template(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -736,6 +914,8 @@ class TemplateResource(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=
     updated_at: str
     draft: "Template | None"
     published: "Template | None"
+    review: "ReviewState | None"
+    warnings: "tuple[ProblemError, ...]"
 
 
 class Term(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -755,6 +935,43 @@ class Threshold(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     direction: Literal["down", "up"]
     bound: float
     share_of: str | None = None
+
+
+class TokenPage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Tokens in order of id; `next_cursor` is null on the last page."""
+
+    items: "tuple[TokenResource, ...]"
+    next_cursor: str | None
+
+
+class TokenRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A token for a person, or with `person` false for a program.
+
+    `owner` is who they are: tokens of the same owner are the same person to the two-person
+    rule. For people who also come by OIDC it is the id that their issuer gives.
+    """
+
+    name: str
+    owner: str
+    role: Literal["administrator", "analyst", "operator", "reviewer"]
+    person: bool = True
+    expires_in_days: int = 90
+
+
+class TokenResource(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A token as it can be shown: its `prefix` is to recognise it by."""
+
+    id: str
+    name: str
+    owner: str
+    person: bool
+    role: Literal["administrator", "analyst", "operator", "reviewer"]
+    prefix: str
+    created_by: str
+    created_at: str
+    expires_at: str
+    revoked_at: str | None
+    last_used_at: str | None
 
 
 class Total(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -824,6 +1041,8 @@ class TriggerResource(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
     updated_at: str
     draft: "Trigger | None"
     published: "Trigger | None"
+    review: "ReviewState | None"
+    warnings: "tuple[ProblemError, ...]"
 
 
 class ValueTiers(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -846,6 +1065,23 @@ class Variable(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     property: str | None = None
     fallback: str | int | float | bool | None = None
     required: bool = True
+
+
+class VersionPage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Versions, the newest first; `next_cursor` is null on the last page."""
+
+    items: "tuple[VersionResource, ...]"
+    next_cursor: str | None
+
+
+class VersionResource(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One publication; `definition` is null where it was an archiving, `by` says who."""
+
+    version: int
+    revision: int
+    published_at: str
+    by: str | None
+    definition: dict[str, Any] | None
 
 
 class Wait(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename={"for_": "for"}):
@@ -922,3 +1158,5 @@ class WorkspaceResource(msgspec.Struct, frozen=True, kw_only=True, omit_defaults
     updated_at: str
     draft: "Workspace | None"
     published: "Workspace | None"
+    review: "ReviewState | None"
+    warnings: "tuple[ProblemError, ...]"

@@ -161,7 +161,7 @@ async def test_patching_a_paused_trigger_and_publishing_leaves_it_paused(
 
 async def test_lists_are_pages_by_status(client: httpx.AsyncClient) -> None:
     for number in range(5):
-        body = TRIGGER | {"id": f"t{number}"}
+        body = TRIGGER | {"id": f"t{number}", "name": f"Number {number}"}
         publish = "true" if number % 2 else "false"
         await client.post("/v1/triggers", json=body, params={"publish": publish})
     await client.delete("/v1/triggers/t4", headers=ANY)

@@ -11,6 +11,8 @@ from starlette.types import ASGIApp
 from services.contracts.definitions import KINDS
 from services.triggers.api.openapi import EXAMPLES
 
+WITH_BODY = ("/submit", "/approve", "/reject", "/rollback")
+
 
 @pytest.fixture
 async def document(client: httpx.AsyncClient) -> dict[str, Any]:
@@ -41,10 +43,12 @@ async def test_every_operation_says_its_problems_and_its_body(document: dict[str
         for path, methods in document["paths"].items()
         for method, operation in methods.items()
     ]
-    assert len(operations) == 43
+    assert len(operations) == 111
     for path, method, operation in operations:
-        assert {"401", "422"} <= set(operation["responses"]), (path, method)
-        has_body = method in ("put", "patch") or (method == "post" and path.count("/") == 2)
+        assert {"401", "403", "503"} <= set(operation["responses"]), (path, method)
+        has_body = method in ("put", "patch") or (
+            method == "post" and (path.count("/") == 2 or path.endswith(WITH_BODY))
+        )
         assert ("requestBody" in operation) == has_body, (path, method)
     assert document["security"] == [{"bearer": []}]
 

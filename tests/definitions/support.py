@@ -10,10 +10,12 @@ from services.contracts.definitions import Bundle, Policy, Tag, Trigger
 from services.contracts.entries import Entry
 from services.contracts.steps import Send, Step
 from services.contracts.time import SECOND, Micros
+from services.triggers.definitions.actors import STATIC, Origin
 from services.triggers.definitions.memory import MemoryStore, Tables
 from services.triggers.definitions.service import Definitions
 from services.triggers.definitions.store import Store
 
+ROOT = Origin(actor=STATIC, request_id="test")
 START: Micros = 1_790_000_000 * SECOND
 
 

@@ -15,7 +15,7 @@ from services.triggers.definitions import tables
 from services.triggers.definitions.postgres import PostgresStore
 from services.triggers.definitions.service import Definitions
 from services.triggers.definitions.values import Definition, Stale, Stored
-from tests.definitions.support import make_definitions, policy, trigger
+from tests.definitions.support import ROOT, make_definitions, policy, trigger
 
 EDITORS = 8
 EDITS_EACH = 5
@@ -32,7 +32,7 @@ async def processes(engine: AsyncEngine, database_url: str) -> AsyncIterator[lis
 
 
 async def test_no_edit_is_lost(processes: list[Definitions]) -> None:
-    first = await processes[0].create(policy(limit=1), publish=True)
+    first = await processes[0].create(policy(limit=1), by=ROOT, publish=True)
     stale = 0
 
     def raised(standing: Stored) -> Definition:
@@ -46,7 +46,7 @@ async def test_no_edit_is_lost(processes: list[Definitions]) -> None:
             seen = await definitions.get("policy", "weekly")
             try:
                 await definitions.change(
-                    "policy", "weekly", raised, expected=seen.edit, publish=True
+                    "policy", "weekly", raised, by=ROOT, expected=seen.edit, publish=True
                 )
             except Stale:
                 stale += 1
@@ -65,7 +65,7 @@ async def test_revisions_are_consecutive_in_order_of_commit(
     processes: list[Definitions], engine: AsyncEngine
 ) -> None:
     async def publish(number: int) -> int:
-        stored = await processes[number % 2].create(trigger(f"t{number}"), publish=True)
+        stored = await processes[number % 2].create(trigger(f"t{number}"), by=ROOT, publish=True)
         return stored.revision
 
     revisions = await asyncio.gather(*(publish(number) for number in range(24)))

@@ -17,7 +17,7 @@ from services.triggers.definitions.memory import (
 from services.triggers.definitions.relay import Relay
 from services.triggers.definitions.service import Definitions
 from services.triggers.worker.definitions import DefinitionHistory
-from tests.definitions.support import START, make_definitions, policy, tag, trigger, until
+from tests.definitions.support import ROOT, START, make_definitions, policy, tag, trigger, until
 
 
 class Rig:
@@ -65,8 +65,8 @@ async def rig() -> Rig:
     """Three revisions wait."""
     made = Rig()
     await made.definitions.bootstrap()
-    await made.definitions.apply([tag(), trigger()], dry_run=False)
-    await made.definitions.apply([policy()], dry_run=False)
+    await made.definitions.apply([tag(), trigger()], by=ROOT, dry_run=False)
+    await made.definitions.apply([policy()], by=ROOT, dry_run=False)
     return made
 
 
@@ -102,7 +102,7 @@ async def test_records_come_before_the_head_and_the_head_before_the_marker(rig: 
 async def test_what_is_published_while_it_runs_is_carried(rig: Rig) -> None:
     async with rig.running():
         await rig.settled()
-        await rig.definitions.set_status("cart_left", "paused", expected=None)
+        await rig.definitions.set_status("cart_left", "paused", by=ROOT, expected=None)
         await rig.settled()
     assert heads(rig.announcer.written)[-2:] == [("head", 4), ("marker", 4)]
 
@@ -157,7 +157,7 @@ async def test_while_the_log_is_away_the_relay_says_so_and_editing_goes_on(rig: 
     rig.announcer.fail_next = [("open", False)] * 1000
     async with rig.running():
         await until(lambda: rig.relay.problem, "the relay's complaint")
-        await rig.definitions.create(trigger("welcome"), publish=True)
+        await rig.definitions.create(trigger("welcome"), by=ROOT, publish=True)
         assert (await rig.definitions.revision()).pending == 4
         rig.announcer.fail_next.clear()
         await rig.settled()
@@ -187,7 +187,7 @@ async def test_a_log_that_lost_everything_is_told_again_at_the_next_start(rig: R
 async def test_a_log_that_lost_everything_is_told_what_stood_before_what_is_new(rig: Rig) -> None:
     async with rig.running():
         await rig.settled()
-    await rig.definitions.set_status("cart_left", "paused", expected=None)
+    await rig.definitions.set_status("cart_left", "paused", by=ROOT, expected=None)
     fresh = MemoryAnnouncer()
     async with rig.running(rig.make_relay(fresh)):
         await rig.settled()
@@ -197,7 +197,7 @@ async def test_a_log_that_lost_everything_is_told_what_stood_before_what_is_new(
 
 async def test_a_log_that_lost_everything_is_told_every_version_that_counts(rig: Rig) -> None:
     for status in ("paused", "live"):
-        await rig.definitions.set_status("cart_left", status, expected=None)
+        await rig.definitions.set_status("cart_left", status, by=ROOT, expected=None)
     async with rig.running():
         await rig.settled()
     told = DefinitionHistory()

@@ -18,7 +18,7 @@ from services.triggers.definitions.kafka import KafkaAnnouncer
 from services.triggers.definitions.postgres import PostgresStore
 from services.triggers.definitions.postgres_outbox import PostgresOutbox
 from services.triggers.definitions.relay import Relay
-from tests.definitions.support import make_definitions, tag, trigger
+from tests.definitions.support import ROOT, make_definitions, tag, trigger
 from tests.definitions.test_kafka import read
 
 
@@ -78,8 +78,8 @@ async def test_its_successor_announces_every_revision_whole_and_in_order(
     store = PostgresStore(engine)
     definitions = make_definitions(store)
     await definitions.bootstrap()
-    await definitions.apply([tag(), trigger()], dry_run=False)
-    await definitions.set_status("cart_left", "paused", expected=None)
+    await definitions.apply([tag(), trigger()], by=ROOT, dry_run=False)
+    await definitions.set_status("cart_left", "paused", by=ROOT, expected=None)
 
     with pytest.raises(Crash):
         await make_relay(engine, CrashingAnnouncer(kafka_settings, point, 2)).run()

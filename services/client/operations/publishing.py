@@ -13,15 +13,20 @@ from services.client.calling import Answer, Caller
 class Publishing(Caller):
     """Operations on publishing."""
 
-    async def apply(self, body: Mapping[str, Any]) -> Answer[models.ApplyResult]:
+    async def apply(
+        self, body: Mapping[str, Any], *, idempotency_key: str | None = None
+    ) -> Answer[models.ApplyResult]:
         """Put many definitions in force in one revision.
 
         Needs the role operator.
+
+        idempotency_key: a POST repeated with its key within 24 hours is done once.
         """
         return await self.call(
             "POST",
             "/v1/apply",
             models.ApplyResult,
+            header={"Idempotency-Key": idempotency_key},
             body=body,
         )
 

@@ -16,7 +16,7 @@ class Triggers(Caller):
     async def list_triggers(
         self,
         *,
-        status: Literal["draft", "live", "paused", "archived"] | None = None,
+        status: Literal["draft", "in_review", "live", "paused", "archived"] | None = None,
         limit: int | None = None,
         cursor: str | None = None,
     ) -> Answer[models.TriggerPage]:
@@ -35,19 +35,25 @@ class Triggers(Caller):
         )
 
     async def create_trigger(
-        self, body: models.Trigger | Mapping[str, Any], *, publish: bool | None = None
+        self,
+        body: models.Trigger | Mapping[str, Any],
+        *,
+        publish: bool | None = None,
+        idempotency_key: str | None = None,
     ) -> Answer[models.TriggerResource]:
         """Create a trigger.
 
         Needs the role operator.
 
         publish: put it in force at once, not as a draft.
+        idempotency_key: a POST repeated with its key within 24 hours is done once.
         """
         return await self.call(
             "POST",
             "/v1/triggers",
             models.TriggerResource,
             query={"publish": publish},
+            header={"Idempotency-Key": idempotency_key},
             body=body,
         )
 
@@ -128,49 +134,204 @@ class Triggers(Caller):
         )
 
     async def publish_trigger(
-        self, id_: str, *, if_match: str | None = None
+        self, id_: str, *, if_match: str | None = None, idempotency_key: str | None = None
     ) -> Answer[models.TriggerResource]:
         """Put the draft of a trigger in force.
 
         Needs the role reviewer.
 
         if_match: the ETag that was read; `*` overwrites anything.
+        idempotency_key: a POST repeated with its key within 24 hours is done once.
         """
         return await self.call(
             "POST",
             f"/v1/triggers/{segment(id_)}/publish",
             models.TriggerResource,
+            header={"If-Match": if_match, "Idempotency-Key": idempotency_key},
+        )
+
+    async def submit_trigger(
+        self,
+        id_: str,
+        body: models.SubmitRequest | Mapping[str, Any] | None,
+        *,
+        if_match: str | None = None,
+        idempotency_key: str | None = None,
+    ) -> Answer[models.TriggerResource]:
+        """Submit the draft of a trigger for review.
+
+        Needs the role operator.
+
+        if_match: the ETag that was read; `*` overwrites anything.
+        idempotency_key: a POST repeated with its key within 24 hours is done once.
+        """
+        return await self.call(
+            "POST",
+            f"/v1/triggers/{segment(id_)}/submit",
+            models.TriggerResource,
+            header={"If-Match": if_match, "Idempotency-Key": idempotency_key},
+            body=body,
+        )
+
+    async def withdraw_trigger(
+        self, id_: str, *, if_match: str | None = None, idempotency_key: str | None = None
+    ) -> Answer[models.TriggerResource]:
+        """Take the draft of a trigger back from review.
+
+        Needs the role operator.
+
+        if_match: the ETag that was read; `*` overwrites anything.
+        idempotency_key: a POST repeated with its key within 24 hours is done once.
+        """
+        return await self.call(
+            "POST",
+            f"/v1/triggers/{segment(id_)}/withdraw",
+            models.TriggerResource,
+            header={"If-Match": if_match, "Idempotency-Key": idempotency_key},
+        )
+
+    async def approve_trigger(
+        self,
+        id_: str,
+        body: models.ApproveRequest | Mapping[str, Any] | None,
+        *,
+        if_match: str | None = None,
+        idempotency_key: str | None = None,
+    ) -> Answer[models.TriggerResource]:
+        """Put the draft of a trigger in force that somebody else wrote.
+
+        Needs the role reviewer.
+
+        if_match: the ETag that was read; `*` overwrites anything.
+        idempotency_key: a POST repeated with its key within 24 hours is done once.
+        """
+        return await self.call(
+            "POST",
+            f"/v1/triggers/{segment(id_)}/approve",
+            models.TriggerResource,
+            header={"If-Match": if_match, "Idempotency-Key": idempotency_key},
+            body=body,
+        )
+
+    async def reject_trigger(
+        self,
+        id_: str,
+        body: models.RejectRequest | Mapping[str, Any],
+        *,
+        if_match: str | None = None,
+        idempotency_key: str | None = None,
+    ) -> Answer[models.TriggerResource]:
+        """Send the draft of a trigger back with a reason.
+
+        Needs the role reviewer.
+
+        if_match: the ETag that was read; `*` overwrites anything.
+        idempotency_key: a POST repeated with its key within 24 hours is done once.
+        """
+        return await self.call(
+            "POST",
+            f"/v1/triggers/{segment(id_)}/reject",
+            models.TriggerResource,
+            header={"If-Match": if_match, "Idempotency-Key": idempotency_key},
+            body=body,
+        )
+
+    async def discard_trigger_draft(
+        self, id_: str, *, if_match: str | None = None
+    ) -> Answer[models.TriggerResource]:
+        """Throw the draft of a trigger away; what is in force stays.
+
+        Needs the role operator.
+
+        if_match: the ETag that was read; `*` overwrites anything.
+        """
+        return await self.call(
+            "DELETE",
+            f"/v1/triggers/{segment(id_)}/draft",
+            models.TriggerResource,
             header={"If-Match": if_match},
         )
 
+    async def list_trigger_versions(
+        self, id_: str, *, limit: int | None = None, cursor: int | None = None
+    ) -> Answer[models.VersionPage]:
+        """List the versions of a trigger, the newest first.
+
+        Needs the role analyst.
+
+        cursor: `next_cursor` of a page.
+        """
+        return await self.call(
+            "GET",
+            f"/v1/triggers/{segment(id_)}/versions",
+            models.VersionPage,
+            query={"limit": limit, "cursor": cursor},
+        )
+
+    async def read_trigger_version(self, version: int, id_: str) -> Answer[models.VersionResource]:
+        """Read a version of a trigger.
+
+        Needs the role analyst.
+        """
+        return await self.call(
+            "GET",
+            f"/v1/triggers/{segment(id_)}/versions/{segment(version)}",
+            models.VersionResource,
+        )
+
+    async def rollback_trigger(
+        self,
+        id_: str,
+        body: models.RollbackRequest | Mapping[str, Any],
+        *,
+        if_match: str | None = None,
+        idempotency_key: str | None = None,
+    ) -> Answer[models.TriggerResource]:
+        """Put an older version of a trigger in force again, as a new one.
+
+        Needs the role operator.
+
+        if_match: the ETag that was read; `*` overwrites anything.
+        idempotency_key: a POST repeated with its key within 24 hours is done once.
+        """
+        return await self.call(
+            "POST",
+            f"/v1/triggers/{segment(id_)}/rollback",
+            models.TriggerResource,
+            header={"If-Match": if_match, "Idempotency-Key": idempotency_key},
+            body=body,
+        )
+
     async def pause_trigger(
-        self, id_: str, *, if_match: str | None = None
+        self, id_: str, *, if_match: str | None = None, idempotency_key: str | None = None
     ) -> Answer[models.TriggerResource]:
         """Pause a trigger at once.
 
         Needs the role reviewer.
 
         if_match: the ETag that was read; `*` overwrites anything.
+        idempotency_key: a POST repeated with its key within 24 hours is done once.
         """
         return await self.call(
             "POST",
             f"/v1/triggers/{segment(id_)}/pause",
             models.TriggerResource,
-            header={"If-Match": if_match},
+            header={"If-Match": if_match, "Idempotency-Key": idempotency_key},
         )
 
     async def resume_trigger(
-        self, id_: str, *, if_match: str | None = None
+        self, id_: str, *, if_match: str | None = None, idempotency_key: str | None = None
     ) -> Answer[models.TriggerResource]:
         """Resume a paused trigger.
 
         Needs the role reviewer.
 
         if_match: the ETag that was read; `*` overwrites anything.
+        idempotency_key: a POST repeated with its key within 24 hours is done once.
         """
         return await self.call(
             "POST",
             f"/v1/triggers/{segment(id_)}/resume",
             models.TriggerResource,
-            header={"If-Match": if_match},
+            header={"If-Match": if_match, "Idempotency-Key": idempotency_key},
         )

@@ -6,9 +6,19 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.routing import APIRoute
 
 from services.triggers.definitions.actors import Actor, Origin, Role, refuse_role
+from services.triggers.definitions.answers import KEY_CHARS_MAX
 
 ROLE_FIELD: Final = "x-role"
 """In the OpenAPI document of an operation: the least role that may call it."""
+
+KEY_PARAMETER: Final[dict[str, Any]] = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "required": False,
+    "description": "a POST repeated with its key within 24 hours is done once",
+    "schema": {"type": "string", "minLength": 1, "maxLength": KEY_CHARS_MAX, "pattern": "^[!-~]+$"},
+}
+"""Every POST understands it: see `idempotency`."""
 
 
 def actor_of(request: Request) -> Actor:
@@ -54,5 +64,8 @@ def admitted(router: APIRouter) -> APIRouter:
         role: Role | None = next((one.role for one in found if isinstance(one, Needs)), None)
         if role is None and not (route.methods or set()) <= {"GET", "HEAD"}:
             raise RuntimeError(f"{route.methods} {route.path} says no role: add needs(...)")
-        route.openapi_extra = {**(route.openapi_extra or {}), ROLE_FIELD: role or "analyst"}
+        extra = {**(route.openapi_extra or {}), ROLE_FIELD: role or "analyst"}
+        if "POST" in (route.methods or ()):
+            extra["parameters"] = [*extra.get("parameters", ()), KEY_PARAMETER]
+        route.openapi_extra = extra
     return router

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from typing import Final
 
+import msgspec
 from fastapi import APIRouter, FastAPI
 from starlette.requests import Request
 from starlette.responses import Response
@@ -11,31 +12,49 @@ from starlette.types import ASGIApp
 
 from services.contracts.definitions import Kind
 from services.contracts.errors import DefinitionError
+from services.contracts.time import Micros
 from services.runtime.bearer import BearerTokens
 from services.runtime.health import Health, health_routes
 from services.runtime.metrics import Metrics
 from services.runtime.problems import install_problems, problem
 from services.triggers.api.access import admitted
+from services.triggers.api.access_routes import audit_routes, token_routes
 from services.triggers.api.documenting import operation_id
 from services.triggers.api.guard import Guard, static_tokens
+from services.triggers.api.idempotency import Idempotency
+from services.triggers.api.oidc import Oidc
 from services.triggers.api.openapi import install_openapi
+from services.triggers.api.requests import WrongBody
+from services.triggers.api.review_routes import review_routes, version_routes, waiting_routes
 from services.triggers.api.routes import changing_routes, reading_routes, trigger_routes
 from services.triggers.api.workspace_routes import publishing_routes, workspace_routes
 from services.triggers.definitions.actors import Forbidden
+from services.triggers.definitions.answers import Answers
 from services.triggers.definitions.decoding import NotJson
 from services.triggers.definitions.service import Definitions
-from services.triggers.definitions.values import Conflict, NotFound, Stale
+from services.triggers.definitions.token_store import Tokens
+from services.triggers.definitions.values import Conflict, NotFound, Stale, Taken
 
 KINDS_LISTED: Final[tuple[Kind, ...]] = (
     "trigger", "tag", "policy", "segment", "lifecycle", "template",
 )  # fmt: skip
 
 
+class Access(msgspec.Struct, frozen=True, kw_only=True):
+    """How callers are recognised, and what was answered to them. `now` gives microseconds."""
+
+    static: BearerTokens
+    tokens: Tokens
+    answers: Answers
+    now: Callable[[], Micros]
+    oidc: Oidc | None = None
+
+
 def make_app(
     definitions: Definitions,
     *,
     workspace: str,
-    tokens: BearerTokens,
+    access: Access,
     metrics: Metrics,
     health: Health,
     relay_problem: Callable[[], str | None] = lambda: None,
@@ -54,10 +73,16 @@ def make_app(
     made = [
         publishing_routes(definitions, relay_problem),
         workspace_routes(workspace, definitions),
+        review_routes("workspace", definitions, workspace),
+        version_routes("workspace", definitions, workspace),
+        waiting_routes(definitions),
+        token_routes(access.tokens),
+        audit_routes(definitions),
         *more_routers,
     ]
     for kind in KINDS_LISTED:
         made += [reading_routes(kind, definitions), changing_routes(kind, definitions)]
+        made += [review_routes(kind, definitions), version_routes(kind, definitions)]
     for router in (*made, trigger_routes(definitions)):
         app.include_router(admitted(router))
     app.router.routes.extend(health_routes(metrics, health))
@@ -69,13 +94,20 @@ def make_app(
     app.add_exception_handler(Forbidden, _on_refusal)
     app.add_exception_handler(Exception, _on_bug)
     install_openapi(app)
-    return Guard(app, static_tokens(tokens))
+    kept = Idempotency(app, access.answers, access.now)
+    known = [static_tokens(access.static), access.tokens.authenticate]
+    if access.oidc is not None:
+        known.append(access.oidc.authenticate)
+    return Guard(kept, *known)
 
 
 async def _on_definition(request: Request, error: Exception) -> Response:
     assert isinstance(error, DefinitionError)
     if isinstance(error, NotJson):
         return problem(400, "the body is not JSON", code="not_json", errors=error.problems)
+    if isinstance(error, WrongBody):
+        told = "the request is not valid"
+        return problem(422, told, code="invalid_request", errors=error.problems)
     if request.method == "DELETE":
         return problem(409, "something in force uses it", code="in_use", errors=error.problems)
     return problem(
@@ -88,6 +120,8 @@ async def _on_refusal(_: Request, error: Exception) -> Response:
         return problem(404, str(error), code="not_found")
     if isinstance(error, Stale):
         return problem(412, str(error), code="stale")
+    if isinstance(error, Taken):
+        return problem(409, "a name is taken", code="name_taken", errors=error.problems)
     if isinstance(error, Forbidden):
         return problem(403, str(error), code=error.code)
     return problem(409, str(error), code="conflict")

@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from services.contracts.errors import Transient
 from services.runtime.bearer import BearerTokens
 from services.runtime.problems import problem
-from services.triggers.definitions.actors import STATIC, Actor
+from services.triggers.definitions.actors import STATIC, Actor, Forbidden
 
 OPEN_PATHS: Final = frozenset({"/healthz", "/readyz", "/metrics"})
 CREDENTIAL_CHARS_MAX: Final = 8192
@@ -61,6 +61,9 @@ class Guard:
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
         try:
             actor = await self._actor(token.strip()) if scheme.lower() == "bearer" else None
+        except Forbidden as error:
+            await problem(403, str(error), code=error.code)(scope, receive, answer)
+            return
         except Transient:
             refusal = problem(503, "try again", code="unavailable", headers={"Retry-After": "1"})
             await refusal(scope, receive, answer)

@@ -2,12 +2,14 @@
 
 import asyncio
 import random
+import time
 from typing import Final
 
 from sqlalchemy.exc import ProgrammingError
 
 from services.contracts.errors import Transient
 from services.contracts.metrics import OUTBOX_PENDING, RETRIES
+from services.contracts.time import Micros
 from services.runtime.bearer import BearerTokens
 from services.runtime.clock import WallClock
 from services.runtime.database import make_engine, wait_for_database
@@ -15,14 +17,19 @@ from services.runtime.health import Health
 from services.runtime.logs import get_logger
 from services.runtime.metrics import Metrics
 from services.runtime.serving import serve
-from services.triggers.api.app import make_app
+from services.triggers.api.app import Access, make_app
+from services.triggers.api.oidc import Keys, Oidc, OidcSettings, fetch_over_http
+from services.triggers.api.profiles_client import ProfileStore
 from services.triggers.api.settings import ApiSettings
+from services.triggers.api.template_routes import template_routes
 from services.triggers.definitions.kafka import KafkaAnnouncer
 from services.triggers.definitions.postgres import PostgresStore
+from services.triggers.definitions.postgres_access import PostgresAnswers, PostgresTokens
 from services.triggers.definitions.postgres_outbox import PostgresOutbox
 from services.triggers.definitions.relay import Relay
 from services.triggers.definitions.service import Definitions
 from services.triggers.definitions.texts import check_whole
+from services.triggers.definitions.token_store import Tokens
 
 WATCH_SECONDS: Final = 1.0
 
@@ -66,18 +73,23 @@ async def main(settings: ApiSettings, stop: asyncio.Event) -> None:
         SystemExit: the database has not been migrated, or the port is taken.
     """
     engine = make_engine(settings, application="cuestream triggers-api")
+    people = ProfileStore.of(settings)
     try:
         await wait_for_database(engine)
         wall = WallClock()
+
+        def now() -> Micros:
+            return wall.stamp(None)
+
         definitions = Definitions(
             PostgresStore(engine),
             check_whole,
             workspace=settings.workspace,
-            now=lambda: wall.stamp(None),
+            now=now,
+            review=settings.api_review,
         )
         await _bootstrap(definitions)
         metrics = Metrics()
-        tokens = BearerTokens(settings)
         relay = Relay(
             PostgresOutbox(engine),
             KafkaAnnouncer(settings),
@@ -90,13 +102,20 @@ async def main(settings: ApiSettings, stop: asyncio.Event) -> None:
         app = make_app(
             definitions,
             workspace=settings.workspace,
-            tokens=tokens,
+            access=Access(
+                static=BearerTokens(settings),
+                tokens=Tokens(PostgresTokens(engine), now),
+                answers=PostgresAnswers(engine),
+                now=now,
+                oidc=_oidc(settings),
+            ),
             metrics=metrics,
             health=Health(ready={"database": watch.problem}),
             relay_problem=lambda: relay.problem,
+            more_routers=[template_routes(definitions, people)],
         )
         if not settings.api_tokens.get_secret_value():
-            _log.warning("CUESTREAM_API_TOKENS is empty: every request will be refused")
+            _log.warning("CUESTREAM_API_TOKENS is empty: only API tokens and OIDC let in")
         _log.info("listening", host=settings.host, port=settings.api_port)
         async with asyncio.TaskGroup() as group:
             background = [group.create_task(relay.run()), group.create_task(watch.run())]
@@ -104,7 +123,26 @@ async def main(settings: ApiSettings, stop: asyncio.Event) -> None:
             for task in background:
                 task.cancel()
     finally:
+        await people.close()
         await engine.dispose()
+
+
+def _oidc(settings: ApiSettings) -> Oidc | None:
+    if not settings.api_oidc_issuer:
+        return None
+    seconds = settings.api_oidc_keys_seconds
+    keys = Keys(fetch_over_http(settings.api_oidc_keys_url), seconds=seconds, now=time.monotonic)
+    return Oidc(
+        OidcSettings(
+            issuer=settings.api_oidc_issuer,
+            audience=settings.api_oidc_audience,
+            role_claim=settings.api_oidc_role_claim,
+            roles=settings.api_oidc_roles,
+            id_claim=settings.api_oidc_id_claim,
+            name_claim=settings.api_oidc_name_claim,
+        ),
+        keys,
+    )
 
 
 async def _bootstrap(definitions: Definitions) -> None:

@@ -9,7 +9,7 @@ from fastapi.openapi.utils import get_openapi
 from services.contracts.definitions import Policy, Tag, Trigger, Workspace
 from services.contracts.groups import Lifecycle, Segment
 from services.contracts.templates import Template
-from services.triggers.api import resources
+from services.triggers.api import access_resources, resources, template_resources
 from services.triggers.api.documenting import INSTANT, complete
 
 _REF: Final = "#/components/schemas/{name}"
@@ -116,6 +116,8 @@ _STRUCTS: Final = (
     resources.RevisionState,
     resources.ApplyResult,
     resources.Problem,
+    *access_resources.STRUCTS,
+    *template_resources.STRUCTS,
 )
 
 PROBLEMS: Final = {
@@ -155,6 +157,7 @@ ANSWERS: Final[dict[str, dict[str, Any]]] = {
             }
         ],
     },
+    **template_resources.EXAMPLES,
 }  # fmt: skip
 """What the document shows of answers whose parts would not speak for themselves."""
 
@@ -163,14 +166,18 @@ def _content(name: str, media: str = "application/json") -> dict[str, Any]:
     return {"content": {media: {"schema": {"$ref": _REF.format(name=name)}}}}
 
 
+def refusal(what: str) -> dict[str, Any]:
+    """A response that is a problem document."""
+    return {"description": what, **_content("Problem", "application/problem+json")}
+
+
 def shown(name: str, status: int = 200, *, etag: bool = False) -> dict[int | str, dict[str, Any]]:
     """Responses of a route that answers with component `name`."""
     success: dict[str, Any] = {"description": "done", **_content(name)}
     if etag:
         success["headers"] = {"ETag": {"schema": {"type": "string"}}}
     refusals: dict[int | str, dict[str, Any]] = {
-        code: {"description": what, **_content("Problem", "application/problem+json")}
-        for code, what in PROBLEMS.items()
+        code: refusal(what) for code, what in PROBLEMS.items()
     }
     return {status: success, **refusals}
 
@@ -180,6 +187,11 @@ RESPONSES: Final = {
     for kind in EXAMPLES
     for status in (200, 201)
 }
+
+
+def struct_body(name: str, *, required: bool = True) -> dict[str, Any]:
+    """The request body: component `name`."""
+    return {"requestBody": {"required": required, **_content(name)}}
 
 
 def body_of(kind: str | None) -> dict[str, Any]:
@@ -237,6 +249,8 @@ def _resource(kind: str, example: dict[str, Any]) -> dict[str, Any]:
         "updated_at": INSTANT,
         "draft": None,
         "published": {**example, "version": 1},
+        "review": None,
+        "warnings": [],
     }
 
 

@@ -2,17 +2,22 @@
 
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, TypeVar
 
+import msgspec
 from fastapi import Header, HTTPException, Request
 
+from services.contracts.errors import DefinitionError
+from services.triggers.definitions.decoding import decode_value, problem_of, unreadable
 from services.triggers.definitions.service import ANY_EDIT
 
 IfMatch = Annotated[
     str | None,
     Header(alias="If-Match", description="the ETag that was read; `*` overwrites anything"),
 ]
-StatusFilter = Literal["draft", "live", "paused", "archived"]
+StatusFilter = Literal["draft", "in_review", "live", "paused", "archived"]
+
+STRUCT_BYTES_MAX: Final = 16 * 1024
 
 _ETAG: Final = re.compile(r'"([0-9]{1,18})"')
 
@@ -29,6 +34,33 @@ async def read_body(request: Request, bytes_max: int) -> bytes:
         if len(body) > bytes_max:
             raise HTTPException(413, f"the body is larger than {bytes_max} bytes")
     return bytes(body)
+
+
+class WrongBody(DefinitionError):
+    """A body that is JSON, and not what this operation takes."""
+
+
+T = TypeVar("T")
+
+
+async def read_struct(request: Request, type_: type[T], default: T | None = None) -> T:
+    """The body as a struct, `default` where there is none.
+
+    Raises:
+        NotJson, WrongBody: with the place of what is wrong.
+        HTTPException: 413, it is too long.
+    """
+    raw = await read_body(request, STRUCT_BYTES_MAX)
+    if not raw and default is not None:
+        return default
+    value = decode_value(raw)
+    problems = unreadable(value, "body")
+    if problems:
+        raise WrongBody(problems)
+    try:
+        return msgspec.convert(value, type_)
+    except msgspec.ValidationError as error:
+        raise WrongBody([problem_of("body", str(error))]) from error
 
 
 def etag(edit: int) -> str:

@@ -15,12 +15,11 @@ from services.triggers.api.requests import etag
 from services.triggers.definitions.values import (
     Applied,
     Definition,
+    Review,
     Revision,
     Status,
     Stored,
-    make_bundle,
 )
-from services.triggers.engine.lint import warnings
 
 
 class Resource(msgspec.Struct, frozen=True, kw_only=True):
@@ -28,7 +27,8 @@ class Resource(msgspec.Struct, frozen=True, kw_only=True):
 
     `draft` is what was written since and is not published; `published` is what is in force
     (of an archived one: what was). `version` counts its publications, `revision` is the
-    workspace-wide number of the last one. The ETag header is for `If-Match`.
+    workspace-wide number of the last one. The ETag header is for `If-Match`. `review` is null
+    without a draft; `warnings` stand only where one definition is shown, not in lists.
     """
 
     kind: Kind
@@ -40,6 +40,32 @@ class Resource(msgspec.Struct, frozen=True, kw_only=True):
     updated_at: datetime
     draft: Definition | None
     published: Definition | None
+    review: "ReviewState | None"
+    warnings: tuple["ProblemError", ...]
+
+
+class SubmissionState(msgspec.Struct, frozen=True, kw_only=True):
+    """Who asked to have the draft put in force."""
+
+    by: str
+    at: datetime
+    note: str
+
+
+class RejectionState(msgspec.Struct, frozen=True, kw_only=True):
+    """Who sent the draft back, and why."""
+
+    by: str
+    at: datetime
+    reason: str
+
+
+class ReviewState(msgspec.Struct, frozen=True, kw_only=True):
+    """Who wrote of the draft, and whether it is in review or was sent back."""
+
+    authors: tuple[str, ...]
+    submitted: SubmissionState | None
+    rejected: RejectionState | None
 
 
 class TriggerResource(Resource, frozen=True, kw_only=True):
@@ -187,8 +213,8 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     errors: tuple[ProblemError, ...] = ()
 
 
-def resource_of(stored: Stored) -> Resource:
-    """How a definition is shown."""
+def resource_of(stored: Stored, told: Sequence[tuple[str, str]] = ()) -> Resource:
+    """How a definition is shown, with the warnings `told`."""
     return Resource(
         kind=stored.kind,
         id=stored.id,
@@ -199,7 +225,19 @@ def resource_of(stored: Stored) -> Resource:
         updated_at=from_micros(stored.updated_at),
         draft=stored.draft,
         published=stored.published,
+        review=None if stored.draft is None else _review_of(stored.review),
+        warnings=tuple(ProblemError(place=place, reason=reason) for place, reason in told),
     )
+
+
+def _review_of(review: Review) -> ReviewState:
+    asked, said = review.submitted, review.rejected
+    submitted, rejected = None, None
+    if asked is not None:
+        submitted = SubmissionState(by=asked.by, at=from_micros(asked.at), note=asked.note)
+    if said is not None:
+        rejected = RejectionState(by=said.by, at=from_micros(said.at), reason=said.reason)
+    return ReviewState(authors=review.authors, submitted=submitted, rejected=rejected)
 
 
 def answer(value: object, status: int = 200, headers: dict[str, str] | None = None) -> Response:
@@ -207,12 +245,17 @@ def answer(value: object, status: int = 200, headers: dict[str, str] | None = No
     return Response(msgspec.json.encode(value), status, headers, "application/json")
 
 
-def answer_stored(stored: Stored, status: int = 200, location: str | None = None) -> Response:
+def answer_stored(
+    stored: Stored,
+    status: int = 200,
+    location: str | None = None,
+    told: Sequence[tuple[str, str]] = (),
+) -> Response:
     """One definition, with its ETag."""
     headers = {"ETag": etag(stored.edit)}
     if location is not None:
         headers["Location"] = location
-    return answer(resource_of(stored), status, headers)
+    return answer(resource_of(stored, told), status, headers)
 
 
 def answer_page(stored: Sequence[Stored], limit: int) -> Response:
@@ -239,10 +282,8 @@ def answer_revision(revision: Revision, relay_problem: str | None) -> Response:
     )
 
 
-def answer_applied(applied: Applied) -> Response:
+def answer_applied(applied: Applied, told: Sequence[tuple[str, str]]) -> Response:
     """What applying did, and what to think of."""
-    changed = [one.after for one in applied.changes if one.action in ("create", "change")]
-    told = warnings(make_bundle(0, [one for one in changed if one is not None]))
     return answer(
         {
             "revision": applied.revision,

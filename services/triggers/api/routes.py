@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from services.contracts.conditions import ID_PATTERN
 from services.contracts.definitions import Kind, Trigger
-from services.triggers.api.access import needs
+from services.triggers.api.access import By, needs
 from services.triggers.api.openapi import RESPONSES, body_of, shown
 from services.triggers.api.requests import (
     IfMatch,
@@ -19,7 +19,8 @@ from services.triggers.api.requests import (
     read_body,
 )
 from services.triggers.api.resources import answer_page, answer_stored
-from services.triggers.definitions.actors import editing_role, publishing_role
+from services.triggers.api.showing import show
+from services.triggers.definitions.actors import Origin, editing_role, publishing_role
 from services.triggers.definitions.decoding import (
     DEFINITION_BYTES_MAX,
     convert_definition,
@@ -64,10 +65,11 @@ def reading_routes(kind: Kind, definitions: Definitions) -> APIRouter:
         "", status_code=201, summary=f"Create a {kind}", responses=RESPONSES[kind, 201],
         openapi_extra=body_of(kind), dependencies=[needs(editing_role(kind))],
     )  # fmt: skip
-    async def create(request: Request, publish: Publish = False) -> Response:
+    async def create(request: Request, by: By, publish: Publish = False) -> Response:
         value = decode_value(await read_body(request, DEFINITION_BYTES_MAX))
-        stored = await definitions.create(convert_definition(kind, value), publish=publish)
-        return answer_stored(stored, 201, f"/v1/{plural}/{stored.id}")
+        made = convert_definition(kind, value)
+        stored = await definitions.create(made, by=by, publish=publish)
+        return await show(definitions, stored, 201, f"/v1/{plural}/{stored.id}")
 
     @router.get("", summary=f"List {plural}", responses=shown(f"{kind.capitalize()}Page"))
     async def list_(
@@ -82,7 +84,7 @@ def reading_routes(kind: Kind, definitions: Definitions) -> APIRouter:
 
     @router.get("/{id}", summary=f"Read a {kind}", responses=RESPONSES[kind, 200])
     async def read(id_: Id) -> Response:
-        return answer_stored(await definitions.get(kind, id_))
+        return await show(definitions, await definitions.get(kind, id_))
 
     return router
 
@@ -93,14 +95,19 @@ def changing_routes(kind: Kind, definitions: Definitions) -> APIRouter:
     router = APIRouter(prefix=f"/v1/{plural}", tags=[plural])
 
     async def change(
-        request: Request, id_: str, if_match: str | None, publish: bool, patch: bool
+        request: Request, by: Origin, id_: str, if_match: str | None, publish: bool, patch: bool
     ) -> Response:
         expected = expected_edit(if_match, required=True)
         value = decode_value(await read_body(request, DEFINITION_BYTES_MAX))
         stored = await definitions.change(
-            kind, id_, editor(kind, id_, value, patch=patch), expected=expected, publish=publish
+            kind,
+            id_,
+            editor(kind, id_, value, patch=patch),
+            by=by,
+            expected=expected,
+            publish=publish,
         )
-        return answer_stored(stored)
+        return await show(definitions, stored)
 
     @router.put(
         "/{id}", summary=f"Replace the draft of a {kind}", responses=RESPONSES[kind, 200],
@@ -108,11 +115,12 @@ def changing_routes(kind: Kind, definitions: Definitions) -> APIRouter:
     )  # fmt: skip
     async def replace(
         request: Request,
+        by: By,
         id_: Id,
         if_match: IfMatch = None,
         publish: Publish = False,
     ) -> Response:
-        return await change(request, id_, if_match, publish, patch=False)
+        return await change(request, by, id_, if_match, publish, patch=False)
 
     @router.patch(
         "/{id}", summary=f"Change parts of a {kind} (JSON Merge Patch)",
@@ -121,27 +129,29 @@ def changing_routes(kind: Kind, definitions: Definitions) -> APIRouter:
     )  # fmt: skip
     async def patch(
         request: Request,
+        by: By,
         id_: Id,
         if_match: IfMatch = None,
         publish: Publish = False,
     ) -> Response:
-        return await change(request, id_, if_match, publish, patch=True)
+        return await change(request, by, id_, if_match, publish, patch=True)
 
     @router.delete(
         "/{id}", summary=f"Archive a {kind}", responses=RESPONSES[kind, 200],
         dependencies=[needs(editing_role(kind))],
     )  # fmt: skip
-    async def archive(id_: Id, if_match: IfMatch = None) -> Response:
+    async def archive(by: By, id_: Id, if_match: IfMatch = None) -> Response:
         expected = expected_edit(if_match, required=True)
-        return answer_stored(await definitions.archive(kind, id_, expected=expected))
+        return answer_stored(await definitions.archive(kind, id_, by=by, expected=expected))
 
     @router.post(
         "/{id}/publish", summary=f"Put the draft of a {kind} in force",
         responses=RESPONSES[kind, 200], dependencies=[needs(publishing_role(kind))],
     )  # fmt: skip
-    async def publish(id_: Id, if_match: IfMatch = None) -> Response:
+    async def publish(by: By, id_: Id, if_match: IfMatch = None) -> Response:
         expected = expected_edit(if_match, required=False)
-        return answer_stored(await definitions.publish(kind, id_, expected=expected))
+        stored = await definitions.publish(kind, id_, by=by, expected=expected)
+        return await show(definitions, stored)
 
     return router
 
@@ -154,16 +164,17 @@ def trigger_routes(definitions: Definitions) -> APIRouter:
         "/{id}/pause", summary="Pause a trigger at once", responses=RESPONSES["trigger", 200],
         dependencies=[needs("reviewer")],
     )  # fmt: skip
-    async def pause(id_: Id, if_match: IfMatch = None) -> Response:
+    async def pause(by: By, id_: Id, if_match: IfMatch = None) -> Response:
         expected = expected_edit(if_match, required=False)
-        return answer_stored(await definitions.set_status(id_, "paused", expected=expected))
+        return answer_stored(await definitions.set_status(id_, "paused", by=by, expected=expected))
 
     @router.post(
         "/{id}/resume", summary="Resume a paused trigger", responses=RESPONSES["trigger", 200],
         dependencies=[needs("reviewer")],
     )  # fmt: skip
-    async def resume(id_: Id, if_match: IfMatch = None) -> Response:
+    async def resume(by: By, id_: Id, if_match: IfMatch = None) -> Response:
         expected = expected_edit(if_match, required=False)
-        return answer_stored(await definitions.set_status(id_, "live", expected=expected))
+        stored = await definitions.set_status(id_, "live", by=by, expected=expected)
+        return await show(definitions, stored)
 
     return router

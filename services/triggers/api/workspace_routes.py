@@ -7,11 +7,13 @@ from fastapi import APIRouter, HTTPException, Request
 from starlette.responses import Response
 
 from services.contracts.errors import DefinitionError
-from services.triggers.api.access import needs
+from services.triggers.api.access import By, needs
 from services.triggers.api.openapi import APPLY_BODY, RESPONSES, body_of, shown
 from services.triggers.api.requests import IfMatch, expected_edit, read_body
-from services.triggers.api.resources import answer_applied, answer_revision, answer_stored
+from services.triggers.api.resources import answer_applied, answer_revision
 from services.triggers.api.routes import Publish, editor
+from services.triggers.api.showing import show
+from services.triggers.definitions.actors import Origin
 from services.triggers.definitions.decoding import (
     DEFINITION_BYTES_MAX,
     convert_definition,
@@ -30,29 +32,28 @@ def workspace_routes(workspace: str, definitions: Definitions) -> APIRouter:
     router = APIRouter(prefix="/v1/workspace", tags=["workspace"])
 
     async def change(
-        request: Request, if_match: str | None, publish: bool, patch: bool
+        request: Request, by: Origin, if_match: str | None, publish: bool, patch: bool
     ) -> Response:
         expected = expected_edit(if_match, required=True)
         value = decode_value(await read_body(request, DEFINITION_BYTES_MAX))
         edit = editor("workspace", workspace, value, patch=patch)
-        return answer_stored(
-            await definitions.change(
-                "workspace", workspace, edit, expected=expected, publish=publish
-            )
+        stored = await definitions.change(
+            "workspace", workspace, edit, by=by, expected=expected, publish=publish
         )
+        return await show(definitions, stored)
 
     @router.get("", summary="Read the workspace", responses=RESPONSES["workspace", 200])
     async def read() -> Response:
-        return answer_stored(await definitions.get("workspace", workspace))
+        return await show(definitions, await definitions.get("workspace", workspace))
 
     @router.put(
         "", summary="Replace the workspace's draft", responses=RESPONSES["workspace", 200],
         openapi_extra=body_of("workspace"), dependencies=[needs("administrator")],
     )  # fmt: skip
     async def replace(
-        request: Request, if_match: IfMatch = None, publish: Publish = False
+        request: Request, by: By, if_match: IfMatch = None, publish: Publish = False
     ) -> Response:
-        return await change(request, if_match, publish, patch=False)
+        return await change(request, by, if_match, publish, patch=False)
 
     @router.patch(
         "", summary="Change parts of the workspace (JSON Merge Patch)",
@@ -60,17 +61,18 @@ def workspace_routes(workspace: str, definitions: Definitions) -> APIRouter:
         dependencies=[needs("administrator")],
     )  # fmt: skip
     async def patch(
-        request: Request, if_match: IfMatch = None, publish: Publish = False
+        request: Request, by: By, if_match: IfMatch = None, publish: Publish = False
     ) -> Response:
-        return await change(request, if_match, publish, patch=True)
+        return await change(request, by, if_match, publish, patch=True)
 
     @router.post(
         "/publish", summary="Put the workspace's draft in force",
         responses=RESPONSES["workspace", 200], dependencies=[needs("administrator")],
     )  # fmt: skip
-    async def publish(if_match: IfMatch = None) -> Response:
+    async def publish(by: By, if_match: IfMatch = None) -> Response:
         expected = expected_edit(if_match, required=False)
-        return answer_stored(await definitions.publish("workspace", workspace, expected=expected))
+        stored = await definitions.publish("workspace", workspace, by=by, expected=expected)
+        return await show(definitions, stored)
 
     return router
 
@@ -86,10 +88,13 @@ def publishing_routes(
         responses=shown("ApplyResult"), openapi_extra=APPLY_BODY,
         dependencies=[needs("operator")],
     )  # fmt: skip
-    async def apply(request: Request) -> Response:
+    async def apply(request: Request, by: By) -> Response:
         value = decode_value(await read_body(request, APPLY_BYTES_MAX))
         given, dry_run = _apply_request(value)
-        return answer_applied(await definitions.apply(given, dry_run=dry_run))
+        applied = await definitions.apply(given, by=by, dry_run=dry_run)
+        changed = [one.after for one in applied.changes if one.action in ("create", "change")]
+        told = await definitions.warnings([one for one in changed if one is not None])
+        return answer_applied(applied, told)
 
     @router.get(
         "/revisions/current", summary="The newest revision and whether it has reached the log",

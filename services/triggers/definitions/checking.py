@@ -9,9 +9,11 @@ from services.contracts.errors import DefinitionError
 from services.triggers.definitions.store import Reader
 from services.triggers.definitions.values import (
     DEFINITIONS_MAX,
+    UNNAMED,
     Conflict,
     Definition,
     Stored,
+    Taken,
     make_bundle,
     place_of,
 )
@@ -63,6 +65,40 @@ async def refuse_wrong_draft(reader: Reader, check: Checker, stored: Stored) -> 
     ]
     if problems:
         raise DefinitionError(problems)
+
+
+async def refuse_taken(reader: Reader, changes: Sequence[tuple[Stored | None, Stored]]) -> None:
+    """Refuse a name, new to its definition, that another one of the kind has already.
+
+    Raises:
+        Taken: with the place of each; case and blanks around it make no other name.
+    """
+    changed = {(after.kind, after.id) for _, after in changes}
+    owners = {
+        (one.kind, name): one.id
+        for one in await reader.current()
+        if (one.kind, one.id) not in changed
+        for name in names_of(one)
+    }
+    problems: list[tuple[str, str]] = []
+    for before, after in changes:
+        kept = names_of(before) if before is not None else set()
+        for name in sorted(names_of(after)):
+            owner = owners.setdefault((after.kind, name), after.id)
+            if owner != after.id and name not in kept:
+                place = f"{place_of(after.kind, after.id)}.name"
+                problems.append((place, f"{after.kind} {owner} has this name already"))
+    if problems:
+        raise Taken(problems)
+
+
+def names_of(stored: Stored) -> set[str]:
+    """The names it has, or would have once published; without those that say nothing."""
+    if stored.status == "archived" and stored.draft is None:
+        return set()
+    in_force = stored.published if stored.in_force else None
+    found = {one.name.strip().casefold() for one in (stored.draft, in_force) if one is not None}
+    return found - {UNNAMED, ""}
 
 
 def _effective(stored: Stored) -> Definition | None:

@@ -58,13 +58,17 @@ def convert_definition(
     place = place_of(kind, _name(fields.get("id")))
     if kind == "trigger":
         fields.setdefault("status", "draft")
-    problems = _unreadable(fields, place)
+    id_given = fields.get("id")
+    # `$` in a pattern lets a line feed at the end pass.
+    if isinstance(id_given, str) and _name(id_given) == "?":
+        raise DefinitionError([(f"{place}.id", f"must match {ID_PATTERN}")])
+    problems = unreadable(fields, place)
     if problems:
         raise DefinitionError(problems)
     try:
         definition = msgspec.convert(fields, KINDS[kind])
     except msgspec.ValidationError as error:
-        raise DefinitionError([_problem(place, str(error))]) from error
+        raise DefinitionError([problem_of(place, str(error))]) from error
     if id_ is not None and definition.id != id_:
         raise DefinitionError([(f"{place}.id", f"the address says {id_}")])
     if getattr(definition, "status", None) == "archived" and not archiving:
@@ -76,16 +80,12 @@ def _name(id_: Any) -> str:
     return id_ if isinstance(id_, str) and _SURE_ID.match(id_) else "?"
 
 
-def _unreadable(fields: dict[str, Any], place: str) -> list[tuple[str, str]]:
-    """What a type cannot say: depth, numbers no reader holds, characters no id may have.
+def unreadable(value: Any, place: str) -> list[tuple[str, str]]:
+    """What a type cannot say: depth, numbers no reader holds, characters no text may have.
 
     Iterative on purpose: the input chooses the depth.
     """
-    # `$` in a pattern lets a line feed at the end pass.
-    id_ = fields.get("id")
-    if isinstance(id_, str) and _name(id_) == "?":
-        return [(f"{place}.id", f"must match {ID_PATTERN}")]
-    waiting: list[tuple[str, Any, int]] = [(place, fields, 0)]
+    waiting: list[tuple[str, Any, int]] = [(place, value, 0)]
     while waiting:
         at, value, depth = waiting.pop()
         if depth > DEFINITION_DEPTH_MAX:
@@ -101,7 +101,7 @@ def _unreadable(fields: dict[str, Any], place: str) -> list[tuple[str, str]]:
     return []
 
 
-def _problem(place: str, message: str) -> tuple[str, str]:
+def problem_of(place: str, message: str) -> tuple[str, str]:
     """Turn msgspec's sentence into the place and the reason."""
     found = _AT.match(message)
     assert found is not None

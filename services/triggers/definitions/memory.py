@@ -6,6 +6,7 @@ They pass the same suites as PostgreSQL and Kafka do.
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from itertools import islice
 
 import msgspec
 
@@ -13,10 +14,17 @@ from services.contracts.control import Marker
 from services.contracts.definitions import DefinitionRecord, Kind
 from services.contracts.errors import Transient
 from services.contracts.time import Micros
+from services.triggers.definitions.auditing import Entry, Wanted
 from services.triggers.definitions.outbox import Desk, Work
-from services.triggers.definitions.rows import head_record, kept_versions, to_body, with_versions
+from services.triggers.definitions.rows import (
+    from_body,
+    head_record,
+    kept_versions,
+    to_body,
+    with_versions,
+)
 from services.triggers.definitions.store import Reader, Writer
-from services.triggers.definitions.values import Revision, Status, Stored
+from services.triggers.definitions.values import Revision, Status, Stored, Version
 
 
 class Tables:
@@ -25,6 +33,7 @@ class Tables:
     def __init__(self) -> None:
         self.definitions: dict[tuple[str, str], Stored] = {}
         self.revisions: list[tuple[Micros, tuple[DefinitionRecord, ...]]] = []
+        self.audit: list[Entry] = []
         self.carried = 0
         self.wishes: list[int] = []
         self.wishes_made = 0
@@ -37,7 +46,15 @@ class Tables:
         copied.__dict__.update(self.__dict__)
         copied.definitions = dict(self.definitions)
         copied.revisions = list(self.revisions)
+        copied.audit = list(self.audit)
         return copied
+
+
+def append_entries(tables: Tables, entries: Sequence[Entry]) -> None:
+    """Number the entries and put them behind the others."""
+    for entry in entries:
+        number = len(tables.audit) + 1
+        tables.audit.append(msgspec.structs.replace(entry, number=number))
 
 
 class MemoryStore:
@@ -65,6 +82,7 @@ class MemoryStore:
             yield _Transaction(copied)
             self._tables.definitions = copied.definitions
             self._tables.revisions = copied.revisions
+            self._tables.audit = copied.audit
 
 
 class _Transaction:
@@ -91,6 +109,14 @@ class _Transaction:
             one for _, one in sorted(self._tables.definitions.items()) if one.status != "archived"
         ]
 
+    async def waiting(self, *, after: tuple[str, str], limit: int) -> list[Stored]:
+        found = [
+            one
+            for key, one in sorted(self._tables.definitions.items())
+            if key > after and one.review.submitted is not None
+        ]
+        return found[:limit]
+
     async def revision(self) -> Revision:
         newest = len(self._tables.revisions)
         if not newest:
@@ -100,6 +126,46 @@ class _Transaction:
             published_at=self._tables.revisions[-1][0],
             pending=newest - self._tables.carried,
         )
+
+    async def versions(
+        self, kind: Kind, id_: str, *, below: int | None, limit: int
+    ) -> list[Version]:
+        by = {
+            (one.version, one.revision): one.actor_id
+            for one in self._tables.audit
+            if (one.kind, one.id) == (kind, id_)
+        }
+        found = [
+            Version(
+                version=record.version,
+                revision=record.revision,
+                published_at=at,
+                by=by.get((record.version, record.revision)),
+                definition=from_body(kind, record.definition),
+            )
+            for at, records in reversed(self._tables.revisions)
+            for record in records
+            if (record.kind, record.id) == (kind, id_) and (below is None or record.version < below)
+        ]
+        return found[:limit]
+
+    async def version(self, kind: Kind, id_: str, number: int) -> Version | None:
+        found = await self.versions(kind, id_, below=number + 1, limit=1)
+        return found[0] if found and found[0].version == number else None
+
+    async def entries(self, wanted: Wanted, *, below: int | None, limit: int) -> list[Entry]:
+        found = (
+            one
+            for one in reversed(self._tables.audit)
+            if (below is None or one.number < below) and wanted.admits(one)
+        )
+        return list(islice(found, limit))
+
+    async def entries_since(self, after: int, limit: int) -> list[Entry]:
+        return [one for one in self._tables.audit if one.number > after][:limit]
+
+    async def record(self, entries: Sequence[Entry]) -> None:
+        append_entries(self._tables, entries)
 
     async def save(self, stored: Stored) -> Stored:
         await asyncio.sleep(0)

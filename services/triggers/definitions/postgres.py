@@ -5,7 +5,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import RowMapping, func, insert, select, text
+from sqlalchemy import RowMapping, Select, and_, func, insert, select, text, tuple_
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -13,14 +13,20 @@ from services.contracts.definitions import Kind
 from services.contracts.time import Micros, from_micros, to_micros
 from services.runtime.database import transient_errors
 from services.triggers.definitions import tables
+from services.triggers.definitions.auditing import Entry, Wanted
 from services.triggers.definitions.rows import from_body, to_body
 from services.triggers.definitions.store import Reader, Writer
-from services.triggers.definitions.values import Revision, Status, Stored
+from services.triggers.definitions.values import Review, Revision, Status, Stored, Version
 
 WRITER_LOCK: Final = "cuestream definitions writer"
 """Name of the advisory lock that makes writers take turns, so that revisions are gapless."""
 
 _d: Final = tables.definitions
+_v: Final = tables.versions
+_a: Final = tables.audit
+
+
+IN_REVIEW: Final = _d.c.review["submitted"].as_string().is_not(None)
 
 
 class PostgresStore:
@@ -84,6 +90,16 @@ class _Transaction:
         )
         return [_stored(row) for row in (await self._connection.execute(query)).mappings()]
 
+    async def waiting(self, *, after: tuple[str, str], limit: int) -> list[Stored]:
+        kind, id_ = _d.c.kind.collate("C"), _d.c.id.collate("C")
+        query = (
+            select(_d)
+            .where(IN_REVIEW, tuple_(kind, id_) > tuple_(*after))
+            .order_by(kind, id_)
+            .limit(limit)
+        )
+        return [_stored(row) for row in (await self._connection.execute(query)).mappings()]
+
     async def revision(self) -> Revision:
         newest = (
             await self._connection.execute(
@@ -103,6 +119,41 @@ class _Transaction:
             pending=pending or 0,
         )
 
+    async def versions(
+        self, kind: Kind, id_: str, *, below: int | None, limit: int
+    ) -> list[Version]:
+        query = _versions(kind, id_).order_by(_v.c.version.desc()).limit(limit)
+        if below is not None:
+            query = query.where(_v.c.version < below)
+        return [_version(row) for row in (await self._connection.execute(query)).mappings()]
+
+    async def version(self, kind: Kind, id_: str, number: int) -> Version | None:
+        query = _versions(kind, id_).where(_v.c.version == number)
+        row = (await self._connection.execute(query)).mappings().one_or_none()
+        return None if row is None else _version(row)
+
+    async def entries(self, wanted: Wanted, *, below: int | None, limit: int) -> list[Entry]:
+        query = select(_a).order_by(_a.c.number.desc()).limit(limit)
+        if below is not None:
+            query = query.where(_a.c.number < below)
+        for column in (_a.c.kind, _a.c.id, _a.c.actor_id, _a.c.action, _a.c.request_id):
+            value = getattr(wanted, column.name)
+            if value is not None:
+                query = query.where(column == value)
+        if wanted.since is not None:
+            query = query.where(_a.c.at >= from_micros(wanted.since))
+        if wanted.until is not None:
+            query = query.where(_a.c.at < from_micros(wanted.until))
+        return [_entry(row) for row in (await self._connection.execute(query)).mappings()]
+
+    async def entries_since(self, after: int, limit: int) -> list[Entry]:
+        query = select(_a).where(_a.c.number > after).order_by(_a.c.number).limit(limit)
+        return [_entry(row) for row in (await self._connection.execute(query)).mappings()]
+
+    async def record(self, entries: Sequence[Entry]) -> None:
+        if entries:
+            await self._connection.execute(insert(_a), [entry_row(one) for one in entries])
+
     async def save(self, stored: Stored) -> Stored:
         stored = msgspec.structs.replace(stored, edit=stored.edit + 1)
         values: dict[str, Any] = {
@@ -112,6 +163,7 @@ class _Transaction:
             "edit": stored.edit,
             "draft": to_body(stored.draft),
             "published": to_body(stored.published),
+            "review": review_row(stored.review),
             "updated_at": from_micros(stored.updated_at),
         }
         await self._connection.execute(
@@ -166,6 +218,47 @@ def _stored(row: RowMapping) -> Stored:
         edit=row["edit"],
         draft=from_body(kind, row["draft"]),
         published=from_body(kind, row["published"]),
+        review=Review() if row["review"] is None else msgspec.convert(row["review"], Review),
         created_at=to_micros(row["created_at"]),
         updated_at=to_micros(row["updated_at"]),
+    )
+
+
+def review_row(review: Review) -> dict[str, Any] | None:
+    """How a review is kept: nothing where there is nothing to say."""
+    return None if review == Review() else msgspec.to_builtins(review)
+
+
+def entry_row(entry: Entry) -> dict[str, Any]:
+    """Columns of an entry; its number is the database's to give."""
+    row = msgspec.structs.asdict(entry) | {"at": from_micros(entry.at)}
+    del row["number"]
+    return row
+
+
+def _entry(row: RowMapping) -> Entry:
+    return Entry(**{**row, "at": to_micros(row["at"])})
+
+
+def _versions(kind: Kind, id_: str) -> Select[Any]:
+    """Publications with their moment and, where the log knows it, who made them."""
+    made = and_(
+        _a.c.kind == _v.c.kind, _a.c.id == _v.c.id, _a.c.revision == _v.c.revision,
+        _a.c.action != "adopted",
+    )  # fmt: skip
+    return (
+        select(_v, tables.revisions.c.published_at, _a.c.actor_id)
+        .join(tables.revisions, tables.revisions.c.revision == _v.c.revision)
+        .outerjoin(_a, made)
+        .where(_v.c.kind == kind, _v.c.id == id_)
+    )
+
+
+def _version(row: RowMapping) -> Version:
+    return Version(
+        version=row["version"],
+        revision=row["revision"],
+        published_at=to_micros(row["published_at"]),
+        by=row["actor_id"],
+        definition=from_body(row["kind"], row["definition"]),
     )

@@ -6,7 +6,8 @@ from typing import Final, Protocol
 
 from services.contracts.definitions import Kind
 from services.contracts.time import Micros
-from services.triggers.definitions.values import Revision, Status, Stored
+from services.triggers.definitions.auditing import Entry, Wanted
+from services.triggers.definitions.values import Revision, Status, Stored, Version
 
 PAGE_MAX: Final = 200
 
@@ -24,11 +25,30 @@ class Reader(Protocol):
         all but the archived.
         """
 
+    async def waiting(self, *, after: tuple[str, str], limit: int) -> list[Stored]:
+        """Definitions of all kinds whose draft is in review, with (kind, id) greater than
+        `after`, in that order.
+        """
+
     async def current(self) -> list[Stored]:
         """All definitions but the archived, in order of kind and id."""
 
     async def revision(self) -> Revision:
         """The newest revision and how many wait for the relay."""
+
+    async def versions(
+        self, kind: Kind, id_: str, *, below: int | None, limit: int
+    ) -> list[Version]:
+        """Publications of one definition, the newest first, with numbers less than `below`."""
+
+    async def version(self, kind: Kind, id_: str, number: int) -> Version | None:
+        """One publication."""
+
+    async def entries(self, wanted: Wanted, *, below: int | None, limit: int) -> list[Entry]:
+        """Entries of the audit log, the newest first, with numbers less than `below`."""
+
+    async def entries_since(self, after: int, limit: int) -> list[Entry]:
+        """Entries with numbers greater than `after`, in order: to replay the log."""
 
 
 class Writer(Reader, Protocol):
@@ -43,6 +63,9 @@ class Writer(Reader, Protocol):
 
         Revisions are consecutive in order of commit. Returns them with `revision` and `edit`.
         """
+
+    async def record(self, entries: Sequence[Entry]) -> None:
+        """Append to the audit log; numbers grow in order of commit."""
 
 
 class Store(Protocol):

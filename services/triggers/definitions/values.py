@@ -72,10 +72,11 @@ class Review(msgspec.Struct, frozen=True, kw_only=True):
 class Stored(msgspec.Struct, frozen=True, kw_only=True):
     """One definition as it stands: what is published, and what is written but not yet so.
 
-    `status` is `draft` or `in_review` until the first publication. `version` counts publications of this
-    definition, `revision` names the last one's. `edit` grows with every change and is the
-    ETag. `published` is kept after archiving; it is in force only while `in_force`. A draft
-    trigger whose own status is `draft` keeps, once published, the status it had.
+    `status` is `draft` or `in_review` until the first publication. `version` counts
+    publications of this definition, `revision` names the last one's. `edit` grows with every
+    change and is the ETag. `published` is kept after archiving; it is in force only while
+    `in_force`. A draft trigger whose own status is `draft` keeps, once published, the status
+    it had.
     """
 
     kind: Kind

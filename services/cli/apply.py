@@ -1,7 +1,6 @@
 """`cuestream apply`: definitions in files, shown as a diff, put in force in one revision."""
 
 import difflib
-import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -9,14 +8,13 @@ from typing import Annotated, Any, Final
 import typer
 import yaml
 
-from services.cli import console
+from services.cli import api
 from services.cli import definitions as client
-from services.cli.definitions import Applied, Change, files_of, read_definitions
-from services.cli.stack import DEFAULT_PORTS
+from services.cli.definitions import files_of, read_definitions
+from services.client.models import AppliedChange, ApplyResult
 from services.contracts.errors import CuestreamError, DefinitionError
 from services.triggers.definitions.values import PLURALS, place_of
 
-API_URL: Final = f"http://127.0.0.1:{DEFAULT_PORTS['api']}"
 DIFF_CONTEXT_LINES: Final = 3
 
 
@@ -26,9 +24,12 @@ async def apply(
     token: str,
     dry_run: bool,
     *,
+    kind: str | None = None,
     say: Callable[[str], None] = typer.echo,
-) -> Applied:
+) -> ApplyResult:
     """Show what the definitions in these files and folders change, then put them in force.
+
+    With `kind` they may be of that kind alone.
 
     Nothing is put in force when one of them is wrong, nothing new when all stand so already.
 
@@ -44,6 +45,8 @@ async def apply(
         for definition in read_definitions([file]):
             if definition["kind"] in PLURALS:
                 origins[place_of(definition["kind"], str(definition.get("id")))] = str(file)
+            if kind is not None and definition["kind"] != kind:
+                raise DefinitionError([(str(file), f"holds a {definition['kind']}, not a {kind}")])
             given.append(definition)
     if not given:
         raise DefinitionError([(", ".join(map(str, files)), "holds no definitions")])
@@ -69,7 +72,7 @@ async def apply(
     return applied
 
 
-def diff(change: Change) -> Iterator[str]:
+def diff(change: AppliedChange) -> Iterator[str]:
     """Lines of a unified diff between what is in force and what will be."""
     name = place_of(change.kind, change.id)
     yield from difflib.unified_diff(
@@ -104,9 +107,7 @@ def apply_command(
     more_files: Annotated[
         list[Path] | None, typer.Option("-f", "--file", help="the same, as an option")
     ] = None,
-    api_url: Annotated[
-        str, typer.Option(envvar="CUESTREAM_API_URL", help="address of the marketers' API")
-    ] = API_URL,
+    api_url: api.ApiUrl = api.API_URL,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="show changes, make none")] = False,
 ) -> None:
     """Show what definitions in files change, then put them in force in one revision.
@@ -116,16 +117,21 @@ def apply_command(
     given = [*(files or ()), *(more_files or ())]
     if not given:
         raise typer.BadParameter("name a file or a folder", param_hint="FILES")
-    # Never an option: a command line is seen by everybody on the machine.
-    token = os.environ.get("CUESTREAM_API_TOKENS", "").split(",")[0].strip()
+    run_apply(given, api_url, dry_run=dry_run)
+
+
+def run_apply(
+    files: Sequence[Path], api_url: str, *, dry_run: bool, kind: str | None = None
+) -> None:
+    """`apply` as a command; with `kind` nothing else may stand in the files."""
 
     async def work() -> None:
         try:
-            await apply(given, api_url.rstrip("/"), token, dry_run)
+            await apply(files, api_url, api.token(), dry_run, kind=kind)
         except DefinitionError as error:
             lines = (f"{place}: {reason}" for place, reason in error.problems)
-            raise CuestreamError("\n".join(["not applied", *lines])) from error
+            raise api.Refused("\n".join(["not applied", *lines]), api.EXIT_WRONG) from error
         except OSError as error:
             raise CuestreamError(f"{error.filename}: {error.strerror}") from error
 
-    console.run(work())
+    api.run(work())

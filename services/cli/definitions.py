@@ -1,7 +1,7 @@
 """Definitions in files: reading them and putting them in force through the API.
 
 A file is YAML with one document for each definition, which names its `kind` (trigger, tag,
-policy or workspace) beside its fields. What the fields may be is the API's to check.
+template, …) beside its fields. What the fields may be is the API's to check.
 """
 
 from collections.abc import Iterable, Iterator
@@ -9,44 +9,15 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, Final
 
-import httpx
-import msgspec
 import yaml
 
-from services.contracts.errors import CuestreamError, DefinitionError, Transient
+from services.cli.api import refusal
+from services.client import ApiError, Client, Unreachable
+from services.client.models import ApplyResult
+from services.contracts.errors import DefinitionError, Transient
 
 FILE_BYTES_MAX: Final = 1024 * 1024
-REQUEST_TIMEOUT_SECONDS: Final = 30.0
 SUFFIXES: Final = (".yaml", ".yml", ".json")
-
-
-class Change(msgspec.Struct, frozen=True, kw_only=True):
-    """What the API did, or would do, with one definition: create, change, archive or none.
-
-    `before` and `after` are the definition in force, None where there is none.
-    """
-
-    kind: str
-    id: str
-    action: str
-    version: int
-    before: dict[str, Any] | None = None
-    after: dict[str, Any] | None = None
-
-
-class Warned(msgspec.Struct, frozen=True, kw_only=True):
-    """Something right that is worth another look."""
-
-    place: str
-    reason: str
-
-
-class Applied(msgspec.Struct, frozen=True, kw_only=True):
-    """The API's answer; `revision` is None where everything stood so already."""
-
-    revision: int | None
-    changes: list[Change]
-    warnings: list[Warned] = []
 
 
 def example_files(name: str) -> list[Path]:
@@ -91,39 +62,27 @@ def _documents(file: Path) -> Iterator[dict[str, Any]]:
 
 async def apply(
     api_url: str, token: str, definitions: list[dict[str, Any]], *, dry_run: bool = False
-) -> Applied:
+) -> ApplyResult:
     """Put the definitions in force in one revision, or only say what that would change.
 
     Raises:
         DefinitionError: the API names what is wrong with them.
         Transient: the API cannot be reached or is not ready.
-        CuestreamError: it refuses for another reason, such as the token.
+        Refused: it refuses for another reason, such as the token.
     """
-    headers = {"authorization": f"Bearer {token}", "content-type": "application/json"}
-    try:
-        body = msgspec.json.encode({"definitions": definitions, "dry_run": dry_run})
-    except TypeError as error:
-        # YAML knows dates, sets and binary, definitions don't.
-        raise DefinitionError([("definitions", str(error))]) from error
-    async with httpx.AsyncClient(trust_env=False, timeout=REQUEST_TIMEOUT_SECONDS) as client:
+    async with Client(api_url, token) as client:
         try:
-            answer = await client.post(f"{api_url}/v1/apply", content=body, headers=headers)
-        except httpx.HTTPError as error:
-            raise Transient(f"the API at {api_url}: {error!r}") from error
-    if answer.status_code == httpx.codes.OK:
-        return msgspec.json.decode(answer.content, type=Applied)
-    raise _refusal(answer)
-
-
-def _refusal(answer: httpx.Response) -> CuestreamError:
-    try:
-        problem = answer.json()
-        errors = [(str(one["place"]), str(one["reason"])) for one in problem.get("errors", ())]
-        detail = str(problem.get("detail", ""))
-    except (ValueError, KeyError, TypeError, AttributeError):
-        errors, detail = [], answer.text[:500]
-    if errors:
-        return DefinitionError(errors)
-    if answer.status_code in (429, 503):
-        return Transient(f"the API is busy: {detail}")
-    return CuestreamError(f"the API answered {answer.status_code}: {detail}")
+            body = {"definitions": definitions, "dry_run": dry_run}
+            return (await client.apply(body)).body
+        except ApiError as error:
+            if error.errors:
+                problems = [(one.place, one.reason) for one in error.errors]
+                raise DefinitionError(problems) from error
+            if error.retry_after_seconds is not None:
+                raise Transient(f"the API is busy: {error.detail}") from error
+            raise refusal(error) from error
+        except Unreachable as error:
+            raise Transient(str(error)) from error
+        except TypeError as error:
+            # YAML knows dates, sets and binary, definitions don't.
+            raise DefinitionError([("definitions", str(error))]) from error

@@ -4,14 +4,16 @@ import runpy
 
 import typer
 
-from services.cli import console, dead_letters
+from services.cli import console, dead_letters, jobs
 from services.cli.apply import apply_command
 from services.cli.backtest import backtest_command
 from services.cli.dead_letters_done import discard_command, replay_command
+from services.cli.definition_commands import PLURALS, add_trigger_commands, make_group
 from services.cli.demo import demo_command
 from services.cli.explain import explain_command
 from services.cli.migrations import OWNERS, migrate_all
 from services.cli.rfm import rfm_command
+from services.cli.template_commands import preview
 from services.cli.up import up_command
 from services.contracts.topics import TOPICS
 from services.runtime.kafka import create_topics
@@ -32,6 +34,31 @@ app.command("rfm")(rfm_command)
 dead_letters.app.command("replay")(replay_command)
 dead_letters.app.command("discard")(discard_command)
 app.add_typer(dead_letters.app, name="dlq")
+app.add_typer(jobs.app, name="jobs")
+
+
+_triggers = make_group("trigger", "", alone=True)
+add_trigger_commands(_triggers)
+
+
+@_triggers.callback(invoke_without_command=True)
+def triggers(context: typer.Context) -> None:
+    """Look at triggers and change them; without a command, run a triggers worker."""
+    if context.invoked_subcommand is None:
+        _run_module("services.triggers.worker")
+
+
+app.add_typer(_triggers, name="triggers")
+_templates = make_group("template", "Look at templates, change them, and see them filled in.")
+_templates.command("preview")(preview)
+app.add_typer(_templates, name="templates")
+for _kind, _help in (
+    ("tag", "Look at tags and change them."),
+    ("segment", "Look at segments and change them."),
+    ("lifecycle", "Look at life cycles and change them."),
+    ("policy", "Look at frequency caps and change them."),
+):
+    app.add_typer(make_group(_kind, _help), name=PLURALS[_kind])
 
 
 def _run_module(module: str) -> None:
@@ -43,12 +70,6 @@ def _run_module(module: str) -> None:
 def ingest() -> None:
     """Run the HTTP API that takes events."""
     _run_module("services.ingest")
-
-
-@app.command()
-def triggers() -> None:
-    """Run a triggers worker."""
-    _run_module("services.triggers.worker")
 
 
 @app.command("triggers-api")

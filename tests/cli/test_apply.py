@@ -2,24 +2,18 @@
 
 import asyncio
 import os
-import socket
 import subprocess
 import sys
-import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from services.cli.api import EXIT_FORBIDDEN, Refused
 from services.cli.apply import apply
 from services.cli.definitions import example_files
-from services.contracts.errors import CuestreamError, DefinitionError, Transient
+from services.contracts.errors import DefinitionError, Transient
 from services.runtime.process import free_port
-from services.runtime.serving import serve
-from services.triggers.definitions.memory import MemoryStore, Tables
-from services.triggers.definitions.service import Definitions
-from services.triggers.engine import check
-from tests.api.conftest import TOKEN, make_api
+from tests.api.conftest import TOKEN
 
 TAG = "kind: tag\nid: orders\naggregate: count\nevents: [Order Completed]\n"
 TRIGGER = """kind: trigger
@@ -29,40 +23,6 @@ entry:
   where: {tag: orders, op: gte, value: 2}
 steps: [{send: {channel: log}}]
 """
-
-
-@pytest.fixture
-def api_url() -> Iterator[str]:
-    """The API over a store in memory, with the engine's own check, on a port."""
-    port = free_port()
-    ready = threading.Event()
-    handle: list[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = []
-
-    async def main() -> None:
-        definitions = Definitions(
-            MemoryStore(Tables()), check, workspace="default", now=lambda: 1_000_000
-        )
-        await definitions.bootstrap()
-        stop = asyncio.Event()
-        handle.append((asyncio.get_running_loop(), stop))
-        ready.set()
-        await serve(make_api(definitions), host="127.0.0.1", port=port, stop=stop)
-
-    thread = threading.Thread(target=lambda: asyncio.run(main()))
-    thread.start()
-    ready.wait(10)
-    _wait_for(port)
-    yield f"http://127.0.0.1:{port}"
-    loop, stop = handle[0]
-    loop.call_soon_threadsafe(stop.set)
-    thread.join(10)
-
-
-def _wait_for(port: int) -> None:
-    while True:
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
 
 
 def run(api_url: str, *paths: Path, dry_run: bool = False) -> tuple[int | None, str]:
@@ -131,8 +91,9 @@ def test_an_api_that_is_away_or_refuses_the_token_is_said_so(tmp_path: Path, api
     file.write_text(TAG)
     with pytest.raises(Transient):
         asyncio.run(apply([file], f"http://127.0.0.1:{free_port()}", TOKEN, False))
-    with pytest.raises(CuestreamError, match="401"):
+    with pytest.raises(Refused, match="bearer token") as refused:
         asyncio.run(apply([file], api_url, "wrong", False))
+    assert refused.value.exit_code == EXIT_FORBIDDEN
 
 
 def test_a_folder_without_definitions_is_no_success(tmp_path: Path) -> None:
@@ -140,12 +101,12 @@ def test_a_folder_without_definitions_is_no_success(tmp_path: Path) -> None:
         asyncio.run(apply([tmp_path], "http://127.0.0.1:1", TOKEN, False))
 
 
-def test_the_command_ends_with_1_and_a_line_for_each_problem(api_url: str, tmp_path: Path) -> None:
+def test_the_command_ends_with_3_and_a_line_for_each_problem(api_url: str, tmp_path: Path) -> None:
     file = tmp_path / "mine.yaml"
     file.write_text(TRIGGER)
     # A process of its own: the command sets up the logs of the whole process.
     code, said = command(api_url, str(file))
-    assert code == 1
+    assert code == 3
     assert "triggers.cart_left.entry.where.tag:" in said.replace("\n", "")
     tag = tmp_path / "tag.yaml"
     tag.write_text(TAG)

@@ -44,12 +44,12 @@ async def find_profiles(
     page shows each profile as it is when the page is asked for.
     """
     where = TagFilter(tag=tag, op=op, values=_values(op, value))
-    after = None if cursor is None else _person_of(cursor)
+    after = None if cursor is None else person_of(cursor)
     found = await store.find(where, limit=limit + 1, after=after)
     page = found[:limit]
     return ProfilePage(
         profiles=[ProfileOut.of(profile) for profile in page],
-        next_cursor=_cursor_of(page[-1].person) if len(found) > limit else None,
+        next_cursor=cursor_of(page[-1].person) if len(found) > limit else None,
     )
 
 
@@ -108,11 +108,13 @@ def _scalar(text: str) -> str | int | float | bool | None:
     return parsed if parsed is None or isinstance(parsed, int | float) else text
 
 
-def _cursor_of(person: str) -> str:
+def cursor_of(person: str) -> str:
+    """Where a page behind this person goes on."""
     return urlsafe_b64encode(person.encode()).decode()
 
 
-def _person_of(cursor: str) -> str:
+def person_of(cursor: str) -> str:
+    """The person whom a page ended with; 400 for what no page gave."""
     try:
         return b64decode(cursor.encode(), altchars=b"-_", validate=True).decode()
     except ValueError as error:

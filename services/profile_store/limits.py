@@ -1,8 +1,10 @@
 """What a profile must keep to, so that it can be stored and shown."""
 
+import re
 from datetime import UTC, datetime
 from typing import Final
 
+from services.contracts.conditions import ID_PATTERN
 from services.contracts.profile import Profile
 from services.contracts.time import Micros, to_micros
 
@@ -10,6 +12,8 @@ TEXT_BYTES_MAX: Final = 2_048
 """Of an id in bytes: PostgreSQL's index rows hold at most 2,704 (a third of a page)."""
 NUMBER_MAX: Final = 2**63 - 1
 PARTITION_MAX: Final = 2**31 - 1
+SEGMENTS_MAX: Final = 1_000
+_IDENTIFIER: Final = re.compile(ID_PATTERN.removesuffix("$") + r"\Z")
 MICROS_MIN: Final[Micros] = to_micros(datetime.min.replace(tzinfo=UTC))
 MICROS_MAX: Final[Micros] = to_micros(datetime.max.replace(tzinfo=UTC))
 
@@ -26,6 +30,8 @@ def problem_of(profile: Profile) -> str | None:
         # U+0000 takes a second byte where it is stored.
         if len(value.encode()) + value.count("\x00") + value.count("\x1a") > TEXT_BYTES_MAX:
             return f"{name} is longer than {TEXT_BYTES_MAX} bytes"
+    if len(profile.segments) > SEGMENTS_MAX or not all(map(_IDENTIFIER.match, profile.segments)):
+        return "segments are not names of segments"
     if not profile.person:
         return "person is empty"
     for name, at in (

@@ -1,7 +1,7 @@
 """Bootstrap of the profile store: the whole object graph, built here and nowhere else."""
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 from services.contracts.time import DAY
@@ -11,7 +11,11 @@ from services.profile_store.consuming import GROUP, Consuming
 from services.profile_store.decision_api import decision_routes
 from services.profile_store.decision_intake import DecisionIntake, keep_pruned
 from services.profile_store.decision_postgres import PostgresDecisions
+from services.profile_store.defined import Defined, follow
+from services.profile_store.forgetting import keep_recent
 from services.profile_store.intake import Intake
+from services.profile_store.population_api import population_routes
+from services.profile_store.population_postgres import PostgresPopulation
 from services.profile_store.postgres import PostgresProfiles
 from services.profile_store.quality_api import quality_routes
 from services.profile_store.quality_intake import QualityIntake, keep_thin
@@ -46,7 +50,9 @@ async def run(settings: ProfileStoreSettings, stop: asyncio.Event) -> None:
     try:
         await wait_for_database(engine)
         await producer.start()
-        profiles = PostgresProfiles(engine)
+        defined, defined_known = Defined(), asyncio.Event()
+        profiles = PostgresProfiles(engine, defined.discrete)
+        population = PostgresPopulation(engine)
         intake = Intake(
             profiles, lambda letter: send_dead_letter(producer, settings, letter), metrics
         )
@@ -92,12 +98,15 @@ async def run(settings: ProfileStoreSettings, stop: asyncio.Event) -> None:
             BearerTokens(settings),
             metrics,
             health,
+            population_routes(population, profiles, defined),
             decision_routes(decisions, profiles),
             quality_routes(quality),
         )
         await _together(
             stop,
-            consuming.run(stop),
+            follow(settings, defined, defined_known, stop),
+            _once(defined_known, stop, lambda: consuming.run(stop)),
+            keep_recent(population, settings, stop),
             logging.run(stop),
             finding.run(stop),
             keep_thin(quality, stop, keep_days=settings.profile_store_quality_days),
@@ -112,6 +121,20 @@ async def run(settings: ProfileStoreSettings, stop: asyncio.Event) -> None:
     finally:
         await producer.stop()
         await engine.dispose()
+
+
+async def _once(
+    ready: asyncio.Event, stop: asyncio.Event, work: Callable[[], Awaitable[None]]
+) -> None:
+    """Begin when it is ready; not at all when it is time to stop before that."""
+    waiting = [asyncio.ensure_future(one.wait()) for one in (ready, stop)]
+    try:
+        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for one in waiting:
+            one.cancel()
+    if ready.is_set():
+        await work()
 
 
 async def _together(stop: asyncio.Event, *works: Awaitable[None]) -> None:

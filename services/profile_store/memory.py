@@ -1,19 +1,26 @@
 """Profiles in memory: the fake behind fast tests."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from services.contracts.errors import Malformed
 from services.contracts.profile import Profile
+from services.contracts.time import Micros
 from services.profile_store.limits import problem_of
 from services.profile_store.profiles import TagFilter, Written, newest
 
 
 class MemoryProfiles:
-    """Keeps profiles in a dict. `failing` makes the next calls raise what stands in it."""
+    """Keeps profiles in a dict. `failing` makes the next calls raise what stands in it.
 
-    def __init__(self) -> None:
+    `history` holds what has become of the `discrete` tags and of the segments, by person,
+    kind, name and instant.
+    """
+
+    def __init__(self, discrete: Callable[[], Sequence[str]] = tuple) -> None:
         self.stored: dict[str, Profile] = {}
+        self.history: dict[tuple[str, str, str, Micros], Any] = {}
+        self._discrete = discrete
         self.failing: list[Exception] = []
 
     async def put(self, batch: Sequence[Profile]) -> Written:
@@ -30,7 +37,18 @@ class MemoryProfiles:
             if known is None or age > (known.as_of, known.source_offset):
                 self.stored[profile.person] = profile
                 written += 1
+                if known is not None and profile.merged_into is None:
+                    self._remember(known, profile)
         return Written(written=written, stale=len(batch) - written)
+
+    def _remember(self, known: Profile, profile: Profile) -> None:
+        for tag in self._discrete():
+            before, value = known.tags.get(tag), profile.tags.get(tag)
+            if not _equal(before, value):
+                self.history[profile.person, "tag", tag, profile.as_of] = value
+        for segment in set(known.segments) ^ set(profile.segments):
+            is_in = segment in profile.segments
+            self.history[profile.person, "segment", segment, profile.as_of] = is_in
 
     async def get(self, id_: str) -> Profile | None:
         """See the port."""

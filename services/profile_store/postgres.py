@@ -1,6 +1,6 @@
 """Profiles in PostgreSQL: one statement a batch, newer wins inside the database."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -33,45 +33,90 @@ _TYPES: Final = {
     "messages_failed": "bigint",
     "last_message_at": "bigint",
     "merged_into": "text",
+    "segments": "text[]",
     "approximate": "jsonb",
     "traits": "jsonb",
     "tags": "jsonb",
 }
-"""Columns of the table; JSON travels as text."""
+"""Columns of the table; JSON travels as text, a list of segments as one with commas."""
+
+
+def _value(name: str, type_: str) -> str:
+    if type_ == "text[]":
+        return f"string_to_array(given.{name}, ',')"
+    return f"CAST(given.{name} AS {type_})"
 
 
 def _put_statement() -> TextClause:
-    """One INSERT from one array a column: as fast as COPY and a merge, in one round trip."""
+    """One INSERT from one array a column: as fast as COPY and a merge, in one round trip.
+
+    The rows as they were are read, and locked, before they are replaced: what has become
+    another value in those that are is history. A person's first snapshot changes nothing.
+    """
     names = ", ".join(_TYPES)
-    travels = {name: "text" if type_ == "jsonb" else type_ for name, type_ in _TYPES.items()}
+    travels = {
+        name: "text" if type_ in ("jsonb", "text[]") else type_ for name, type_ in _TYPES.items()
+    }
     arrays = ", ".join(f"CAST(:{name} AS {type_}[])" for name, type_ in travels.items())
-    values = ", ".join(f"CAST({name} AS {type_})" for name, type_ in _TYPES.items())
+    values = ", ".join(_value(name, type_) for name, type_ in _TYPES.items())
     changes = ", ".join(f"{name} = excluded.{name}" for name in _TYPES if name != "person")
-    return text(
-        f"INSERT INTO profile_store.profiles AS stored ({names})"  # noqa: S608  (our names)
-        f" SELECT {values} FROM unnest({arrays}) AS given ({names})"
-        f" ON CONFLICT (person) DO UPDATE SET {changes} WHERE"
-        " (excluded.as_of, excluded.source_offset) > (stored.as_of, stored.source_offset)"
-    )
+    return text(f"""
+WITH given AS (SELECT * FROM unnest({arrays}) AS given ({names})),
+before AS (
+    SELECT stored.person, stored.tags, stored.segments
+    FROM profile_store.profiles AS stored JOIN given USING (person) FOR UPDATE OF stored
+),
+written AS (
+    INSERT INTO profile_store.profiles AS stored ({names})
+    SELECT {values} FROM given LEFT JOIN before ON before.person = given.person
+    ON CONFLICT (person) DO UPDATE SET {changes}
+    WHERE (excluded.as_of, excluded.source_offset) > (stored.as_of, stored.source_offset)
+    RETURNING person, as_of, tags, segments, merged_into
+),
+changed AS (
+    SELECT person, written.as_of, before.tags AS old_tags, written.tags AS new_tags,
+        before.segments AS old_segments, written.segments AS new_segments
+    FROM written JOIN before USING (person) WHERE written.merged_into IS NULL
+),
+told AS (
+    INSERT INTO profile_store.history (person, kind, name, at, value)
+    SELECT person, 'tag', name, as_of, new_tags -> name
+    FROM changed, unnest(CAST(:discrete AS text[])) AS name
+    WHERE NULLIF(old_tags -> name, 'null') IS DISTINCT FROM NULLIF(new_tags -> name, 'null')
+    UNION ALL
+    SELECT person, 'segment', name, as_of, 'true' FROM changed, unnest(new_segments) AS name
+    WHERE name <> ALL (old_segments)
+    UNION ALL
+    SELECT person, 'segment', name, as_of, 'false' FROM changed, unnest(old_segments) AS name
+    WHERE name <> ALL (new_segments)
+    ON CONFLICT (person, kind, name, at) DO UPDATE SET value = excluded.value
+)
+SELECT count(*) FROM written
+""")  # noqa: S608  (only our own column names)
 
 
 _PUT: Final = _put_statement()
-_SHOWN: Final = ", ".join(
+SHOWN: Final = ", ".join(
     f"CAST({name} AS text) AS {name}" if type_ == "jsonb" else name
     for name, type_ in _TYPES.items()
 )
+"""The columns as `profile_of` reads them."""
 
 _GET: Final = text(f"""
-SELECT {_SHOWN} FROM profile_store.profiles WHERE person = :id OR anonymous_id = :id
+SELECT {SHOWN} FROM profile_store.profiles WHERE person = :id OR anonymous_id = :id
 ORDER BY (person = :id) DESC, as_of DESC, person DESC LIMIT 1
 """)  # noqa: S608  (only our own column names)
 
 
 class PostgresProfiles:
-    """The port over one table; see the migrations for it and its indexes."""
+    """The port over one table; see the migrations for it and its indexes.
 
-    def __init__(self, engine: AsyncEngine) -> None:
+    `discrete` names the tags whose history is kept, as they are now.
+    """
+
+    def __init__(self, engine: AsyncEngine, discrete: Callable[[], Sequence[str]] = tuple) -> None:
         self._engine = engine
+        self._discrete = discrete
 
     async def put(self, batch: Sequence[Profile]) -> Written:
         """See the port."""
@@ -79,11 +124,11 @@ class PostgresProfiles:
             problem = problem_of(profile)
             if problem is not None:
                 raise Malformed("unstorable", problem)
-        columns = _columns(newest(batch))
+        columns = {**_columns(newest(batch)), "discrete": list(self._discrete())}
         try:
             with transient_errors():
                 async with self._engine.begin() as connection:
-                    written = (await connection.execute(_PUT, columns)).rowcount
+                    written = (await connection.execute(_PUT, columns)).scalar_one()
         except DBAPIError as error:
             code = str(getattr(error.orig, "sqlstate", None) or "")
             if not code.startswith(DATA_SQLSTATES):
@@ -104,7 +149,7 @@ class PostgresProfiles:
         with transient_errors():
             async with self._engine.connect() as connection:
                 found = await connection.execute(query, parameters)
-                return [_profile(row) for row in found]
+                return [profile_of(row) for row in found]
 
 
 def find_query(
@@ -116,7 +161,7 @@ def find_query(
         condition += " AND person > :after"
         parameters["after"] = to_text(after)
     query = (
-        f"SELECT {_SHOWN} FROM profile_store.profiles WHERE {condition}"  # noqa: S608
+        f"SELECT {SHOWN} FROM profile_store.profiles WHERE {condition}"  # noqa: S608
         " ORDER BY person LIMIT :limit"
     )
     return text(query), {**parameters, "limit": limit}
@@ -148,11 +193,14 @@ def _columns(batch: Sequence[Profile]) -> dict[str, list[Any]]:
             values = [to_jsonb(value) for value in values]
         elif type_ == "text":
             values = [None if value is None else to_text(value) for value in values]
+        elif type_ == "text[]":
+            values = [",".join(value) for value in values]
         columns[name] = values
     return columns
 
 
-def _profile(row: Row[Any]) -> Profile:
+def profile_of(row: Row[Any]) -> Profile:
+    """The profile of a row of `SHOWN` columns."""
     fields = dict(row._mapping)  # noqa: SLF001  (SQLAlchemy's documented name)
     for name, type_ in _TYPES.items():
         value = fields[name]

@@ -24,6 +24,7 @@ class ProfileOut(BaseModel):
     traits: dict[str, Any]
     tags: dict[str, Any] = Field(description="tag values as of `as_of`")
     approximate: list[str] = Field(description="tags whose value is an estimate")
+    segments: list[str] = Field(description="those that the person is in")
     messages_accepted: int
     messages_failed: int
     last_message_at: str | None
@@ -43,14 +44,15 @@ class ProfileOut(BaseModel):
             traits=profile.traits,
             tags=profile.tags,
             approximate=list(profile.approximate),
+            segments=list(profile.segments),
             messages_accepted=profile.messages_accepted,
             messages_failed=profile.messages_failed,
             last_message_at=(
-                None if profile.last_message_at is None else _written(profile.last_message_at)
+                None if profile.last_message_at is None else written(profile.last_message_at)
             ),
-            as_of=_written(profile.as_of),
-            first_seen_at=_written(profile.first_seen_at),
-            last_seen_at=_written(profile.last_seen_at),
+            as_of=written(profile.as_of),
+            first_seen_at=written(profile.first_seen_at),
+            last_seen_at=written(profile.last_seen_at),
             revision=profile.revision,
             source=Source(partition=profile.source_partition, offset=profile.source_offset),
         )
@@ -63,5 +65,6 @@ class ProfilePage(BaseModel):
     next_cursor: str | None = Field(description="for the next page; null on the last")
 
 
-def _written(at: Micros) -> str:
+def written(at: Micros) -> str:
+    """RFC 3339, UTC, with microseconds."""
     return from_micros(at).isoformat(timespec="microseconds").replace("+00:00", "Z")

@@ -12,6 +12,9 @@ class ProfileStoreSettings(KafkaSettings, DatabaseSettings, TokenSettings):
     profile_store_batch_max: int = Field(
         2_000, ge=1, le=20_000, description="snapshots written in one statement"
     )
+    profile_store_history_days: int = Field(
+        730, ge=1, le=3650, description="how long changes of tags and segments are kept"
+    )
     profile_store_decisions_days: int = Field(
         30, ge=1, le=3650, description="how long decisions are kept; their counts stay"
     )

@@ -33,6 +33,7 @@ FULL = profile(
     traits={"nested": {"list": [1, 2.5, None, True, "x"], "empty": {}}, "": "empty key"},
     tags={"spend": 12.5, "top": ["a", "b"], "vip": True, "last": None, "big": 2**63 + 1},
     approximate=("top", "spend"),
+    segments=("gold", "vip"),
     messages_accepted=4,
     messages_failed=1,
     last_message_at=NOON + 5,

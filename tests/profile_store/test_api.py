@@ -60,6 +60,7 @@ async def test_a_profile_is_read_by_user_id(api: Api) -> None:
         "traits": WHOLE.traits,
         "tags": WHOLE.tags,
         "approximate": ["top", "spend"],
+        "segments": ["gold", "vip"],
         "messages_accepted": 4,
         "messages_failed": 1,
         "last_message_at": "2026-03-01T12:00:00.000005Z",

@@ -5,7 +5,7 @@ from typing import Final, TypeVar
 
 import msgspec
 
-from services.contracts.control import Answer, Ask, Forward, Marker, Tick
+from services.contracts.control import Answer, Ask, Erase, Forward, Marker, Tick
 from services.contracts.delivery import Delivery
 from services.contracts.errors import Malformed
 from services.contracts.event import Event
@@ -20,6 +20,7 @@ encode_json: Final = _json_encoder.encode
 _pack_decoder: Final = msgspec.msgpack.Decoder(list[Event])
 _tick_decoder: Final = msgspec.json.Decoder(Tick)
 _marker_decoder: Final = msgspec.json.Decoder(Marker)
+_erase_decoder: Final = msgspec.json.Decoder(Erase)
 _delivery_decoder: Final = msgspec.json.Decoder(Delivery)
 _event_decoder: Final = msgspec.msgpack.Decoder(Event)
 _ask_decoder: Final = msgspec.msgpack.Decoder(Ask)
@@ -113,6 +114,11 @@ def _decoded(
 def decode_tick(value: bytes) -> Tick:
     """Decode a record of kind `tick/1`; raises `Malformed`."""
     return decode_json(value, _tick_decoder, "tick")
+
+
+def decode_erase(value: bytes) -> Erase:
+    """Decode a record of kind `erase/1`; raises `Malformed`."""
+    return decode_json(value, _erase_decoder, "erase")
 
 
 def decode_marker(value: bytes) -> Marker:

@@ -47,7 +47,8 @@ class SendCommand(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     says of an offer its `kind`, `reference` and `amount`, of a handoff `to` whom.
     `when_unknown` None leaves that choice to the dispatcher's settings. `not_between` are the
     quiet hours to keep at each attempt, however late it comes; windows add up. `template` and
-    its version say where `content` was taken from.
+    its version say where `content` was taken from. `test`: somebody tries a draft out on a test
+    person; no cap counts it and no decision stands behind it.
     """
 
     v: int = 1
@@ -76,6 +77,7 @@ class SendCommand(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     not_between: tuple[NotBetween, ...] = ()
     template: str | None = None
     template_version: int | None = None
+    test: bool = False
 
 
 class Cancel(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -105,6 +107,19 @@ class Moved(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     v: int = 1
     person: str
     into: str
+    at: Micros
+
+
+class Erased(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Whom to forget: record `erased/1` on `commands`, keyed by person, and on `profiles`.
+
+    What is known of them up to here goes; what has not been sent is not sent any more. `request`
+    is the erasure's, for the receipt. Repeating it changes nothing.
+    """
+
+    v: int = 1
+    person: str
+    request: str
     at: Micros
 
 

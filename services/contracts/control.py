@@ -1,4 +1,4 @@
-"""Records that move time, rules and merged people through the log.
+"""Records that move time, rules, merged and erased people through the log.
 
 A merge takes two hops, then one for each record that still comes under the old id: the one
 who takes in asks (`Ask`), the other answers with everything known (`Answer`), and is from
@@ -24,6 +24,18 @@ class Marker(msgspec.Struct, frozen=True, kw_only=True):
 
     v: int = 1
     revision: int
+    at: Micros
+
+
+class Erase(msgspec.Struct, frozen=True, kw_only=True):
+    """Forget all of `person` that came before this record; `request` names who asked, and when.
+
+    It is in their own log like everything else: what comes later is of somebody new.
+    """
+
+    v: int = 1
+    person: str
+    request: str
     at: Micros
 
 

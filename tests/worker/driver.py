@@ -9,13 +9,14 @@ import msgspec
 from services.contracts.codec import encode_hop, encode_json, encode_pack
 from services.contracts.command import SendCommand
 from services.contracts.control import Answer as Handed
-from services.contracts.control import Ask, Forward, Marker, Tick
+from services.contracts.control import Ask, Erase, Forward, Marker, Tick
 from services.contracts.deadletter import DeadLetter
 from services.contracts.delivery import Delivery
 from services.contracts.event import Event
 from services.contracts.time import SECOND
 from services.contracts.topics import (
     KIND_DELIVERY,
+    KIND_ERASE,
     KIND_HEADER,
     KIND_MARKER,
     KIND_PACK,
@@ -136,6 +137,10 @@ class Log:
         )
         return self.raw(encode_json(value), person.encode(), KIND_DELIVERY)
 
+    def erase(self, person: str, request: str = "r1") -> Row:
+        value = encode_json(Erase(person=person, request=request, at=self.now))
+        return self.raw(value, person.encode(), KIND_ERASE)
+
     def hop(self, hop: Ask | Handed | Forward) -> Row:
         return self.raw(encode_hop(hop), hop.person.encode(), kind_of_hop(hop))
 
@@ -191,6 +196,14 @@ class Partition:
             live_max=10_000,
         )
 
+    def _write(self, flush: Flush) -> None:
+        for key, value in flush.states:
+            assert key is not None
+            if value is None:
+                del self.stored[key.decode()]
+            else:
+                self.stored[key.decode()] = value
+
     def take(self, rows: Sequence[Row], crash_after: int | None = None) -> None:
         """Fold a batch; `crash_after` writes the process dies (0: before any of them).
 
@@ -212,13 +225,13 @@ class Partition:
                 written()
                 for target, hops in step.hops.items():
                     for hop in hops:
-                        self.hops.append((target, *hop))
+                        key, value, headers = hop
+                        assert value is not None
+                        self.hops.append((target, key, value, headers))
                         written()
                 self.flushes.append(step)
                 written()
-                self.stored.update(
-                    {key.decode(): value for key, value in step.states if key is not None}
-                )
+                self._write(step)
                 if step.meta is not None:
                     self.stored[META_KEY] = step.meta
                 if step.last:

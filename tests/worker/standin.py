@@ -13,10 +13,10 @@ from typing import Any
 
 import msgspec
 
-from services.contracts.codec import encode_event
 from services.contracts.cleaning import Finding
-from services.contracts.command import Cancel, Moved, SendCommand, run_id, send_id
-from services.contracts.control import Answer, Ask, Forward
+from services.contracts.codec import encode_event
+from services.contracts.command import Cancel, Erased, Moved, SendCommand, run_id, send_id
+from services.contracts.control import Answer, Ask, Erase, Forward
 from services.contracts.decision import Decision, Outcome
 from services.contracts.definitions import Bundle
 from services.contracts.delivery import Delivery
@@ -56,7 +56,7 @@ class StandInOutputs:
     def __init__(self, partition: int) -> None:
         self.partition = partition
         self.commands: list[SendCommand] = []
-        self.notices: list[Cancel | Moved] = []
+        self.notices: list[Cancel | Moved | Erased] = []
         self.decisions: list[Decision] = []
         self.profiles: list[Profile] = []
         self.findings: list[Finding] = []
@@ -202,6 +202,22 @@ def apply_answer(
     state.notes += [f"{answer.source}:{note}" for note in handed]
 
 
+def apply_erase(
+    state: StandInState, erase: Erase, rules: Any, now: int, out: StandInOutputs
+) -> None:
+    """Nothing is left of them."""
+    blank = StandInState(state.person)
+    for name in StandInState.__struct_fields__:
+        if name != "applied":
+            setattr(state, name, getattr(blank, name))
+    out.notices.append(Erased(person=state.person, request=erase.request, at=now))
+
+
+def is_nobody(state: StandInState) -> bool:
+    """They were erased, and nothing has happened to them since."""
+    return state == StandInState(state.person, applied=state.applied)
+
+
 def apply_forward(
     state: StandInState, forward: Forward, rules: StandInRules, now: int, out: Any
 ) -> None:
@@ -252,8 +268,10 @@ def stand_in() -> Engine:
         outputs=StandInOutputs,
         decide=decide,
         apply_delivery=apply_delivery,
+        apply_erase=apply_erase,
         apply_ask=apply_ask,
         apply_answer=apply_answer,
         apply_forward=apply_forward,
+        is_nobody=is_nobody,
         wake=wake,
     )

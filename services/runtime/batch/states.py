@@ -63,6 +63,11 @@ class PartitionStates(Generic[S]):
         self.live.pop(key, None)
         self.live[key] = state
 
+    def remove(self, key: str) -> None:
+        """Nothing is kept under a key any more."""
+        self.stored.pop(key, None)
+        self.live.pop(key, None)
+
     def forget_live(self, key: str) -> None:
         """Drop the object; the next `get` decodes the stored bytes."""
         self.live.pop(key, None)

@@ -12,8 +12,8 @@ VALUE_BYTES_MAX: Final = RECORD_BYTES_MAX - RECORD_OVERHEAD_BYTES_MAX
 """Callers never write a larger value: it would be refused again after every restart."""
 
 Headers = tuple[tuple[str, bytes], ...]
-Headed = tuple[bytes | None, bytes, Headers]
-"""Key, value and headers of one record."""
+Headed = tuple[bytes | None, bytes | None, Headers]
+"""Key, value and headers of one record; no value takes away what stands under the key."""
 
 
 class BatchWriter:
@@ -26,7 +26,7 @@ class BatchWriter:
         self,
         topic: str,
         partition: int,
-        records: Collection[tuple[bytes | None, bytes]],
+        records: Collection[tuple[bytes | None, bytes | None]],
         headers: Headers = (),
     ) -> int | None:
         """Append (key, value) pairs in order; returns when all replicas have them.
@@ -52,7 +52,7 @@ class BatchWriter:
         under_way: asyncio.Future[Any] | None = None
         builder = self._producer.create_batch()
         for key, value, headers in records:
-            if len(value) > VALUE_BYTES_MAX:
+            if value is not None and len(value) > VALUE_BYTES_MAX:
                 raise ValueError(f"a record of {len(value)} bytes for {topic}")
             if not _append(builder, key, value, headers):
                 if under_way is not None:
@@ -75,5 +75,5 @@ class BatchWriter:
         return sent
 
 
-def _append(builder: Any, key: bytes | None, value: bytes, headers: Headers) -> bool:
+def _append(builder: Any, key: bytes | None, value: bytes | None, headers: Headers) -> bool:
     return builder.append(timestamp=None, key=key, value=value, headers=list(headers)) is not None

@@ -6,6 +6,7 @@ No clock, no randomness, no I/O: the same log gives the same decisions, byte for
 
 from services.triggers.engine.check import check
 from services.triggers.engine.decide import apply_delivery, decide, wake
+from services.triggers.engine.erasing import apply_erase, is_nobody
 from services.triggers.engine.merging import apply_answer, apply_ask, apply_forward
 from services.triggers.engine.outputs import Outputs
 from services.triggers.engine.rules import Rules, compile_rules
@@ -27,6 +28,7 @@ __all__ = [
     "apply_answer",
     "apply_ask",
     "apply_delivery",
+    "apply_erase",
     "apply_forward",
     "check",
     "compile_rules",
@@ -34,6 +36,7 @@ __all__ = [
     "decide",
     "decode_state",
     "encode_state",
+    "is_nobody",
     "new_state",
     "wake",
     "wake_at_of",

@@ -1,7 +1,7 @@
 """What the engine hands back for a batch of one partition."""
 
 from services.contracts.cleaning import Finding
-from services.contracts.command import Cancel, Moved, SendCommand
+from services.contracts.command import Cancel, Erased, Moved, SendCommand
 from services.contracts.control import Answer, Ask, Forward
 from services.contracts.decision import Decision
 from services.contracts.profile import Profile
@@ -33,7 +33,7 @@ class Outputs:
     def __init__(self, partition: int = 0) -> None:
         self.partition = partition
         self.commands: list[SendCommand] = []
-        self.notices: list[Cancel | Moved] = []
+        self.notices: list[Cancel | Moved | Erased] = []
         self.decisions: list[Decision] = []
         self.findings: list[Finding] = []
         self.profiles: list[Profile] = []

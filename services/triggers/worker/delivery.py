@@ -70,14 +70,20 @@ class Delivery:
             yield self._write_commands(partition, flush)
         if flush.decisions:
             yield write(self._decisions, partition, flush.decisions)
-        if flush.profiles:
-            yield write(self._profiles, partition, flush.profiles)
+        if flush.profiles or flush.tombstones:
+            yield self._write_profiles(partition, flush)
         if flush.quality:
             yield write(self._quality, partition, flush.quality)
         if flush.letters:
             yield write(self._letters, DEAD_LETTER_PARTITION, flush.letters)
         for target, hops in flush.hops.items():
             yield self._writer.write_headed(self._events, target, hops)
+
+    async def _write_profiles(self, partition: int, flush: Flush) -> None:
+        if flush.profiles:
+            await self._writer.write(self._profiles, partition, flush.profiles)
+        if flush.tombstones:
+            await self._writer.write_headed(self._profiles, partition, flush.tombstones)
 
     async def _write_commands(self, partition: int, flush: Flush) -> None:
         write = self._writer.write

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from services.contracts.cleaning import Finding
-from services.contracts.command import Cancel, Moved, SendCommand
+from services.contracts.command import Cancel, Erased, Moved, SendCommand
 from services.contracts.control import Answer, Ask, Forward
 from services.contracts.decision import Decision
 from services.contracts.definitions import Bundle
@@ -35,7 +35,7 @@ class Outputs(Protocol):
     """
 
     commands: list[SendCommand]
-    notices: list[Cancel | Moved]
+    notices: list[Cancel | Moved | Erased]
     decisions: list[Decision]
     profiles: list[Profile]
     findings: list[Finding]
@@ -64,9 +64,12 @@ class Engine:
     concerns_everyone: Callable[[Any, Any], bool]
     """(rules of before, rules of now): whether these want something of people to whom nothing
     happens that those did not."""
+    is_nobody: Callable[[Any], bool]
+    """Whether there is nothing to keep of a state."""
     outputs: Callable[[int], Any]
     decide: Act
     apply_delivery: Act
+    apply_erase: Act
     apply_ask: Act
     apply_answer: Act
     apply_forward: Act
@@ -105,9 +108,11 @@ def triggers_engine(workspace: str) -> Engine:
         wake_at_of=engine.wake_at_of,
         applied_of=engine.applied_of,
         concerns_everyone=engine.concerns_everyone,
+        is_nobody=engine.is_nobody,
         outputs=engine.Outputs,
         decide=engine.decide,
         apply_delivery=engine.apply_delivery,
+        apply_erase=engine.apply_erase,
         apply_ask=engine.apply_ask,
         apply_answer=engine.apply_answer,
         apply_forward=engine.apply_forward,

@@ -6,12 +6,18 @@ from typing import Any, Final
 
 from services.contracts.cleaning import Finding, Findings
 from services.contracts.codec import encode_hop, encode_json
-from services.contracts.command import Cancel, Moved, SendCommand
+from services.contracts.command import Cancel, Erased, Moved, SendCommand
 from services.contracts.control import Answer
 from services.contracts.decision import Decision, Outcome
 from services.contracts.errors import Malformed
 from services.contracts.profile import Profile
-from services.contracts.topics import KIND_CANCEL, KIND_HEADER, KIND_MOVED
+from services.contracts.topics import (
+    ERASED_HEADER,
+    KIND_CANCEL,
+    KIND_ERASED,
+    KIND_HEADER,
+    KIND_MOVED,
+)
 from services.runtime.batch.writer import VALUE_BYTES_MAX, Headed
 from services.runtime.kafka import partition_of
 from services.triggers.worker.engine_port import Engine
@@ -23,13 +29,15 @@ from services.triggers.worker.reading import (
     encode_meta,
 )
 from services.triggers.worker.single import Hop, kind_of_hop, made_by
-from services.triggers.worker.values import Flush, Records
+from services.triggers.worker.values import Flush, Records, States
 
 DEAD_LETTER: Final = "dead_letter"
 REPLAYED: Final = "replayed"
 FINDINGS_MAX: Final = 200
 """What cleaning found, in one record; an event's stand together, 50 more at the most."""
 POLICY_UNNAMED: Final = "unnamed"
+Notice = Cancel | Moved | Erased
+_NOTICES: Final = {Cancel: KIND_CANCEL, Moved: KIND_MOVED, Erased: KIND_ERASED}
 
 
 class FlushBuilder:
@@ -37,17 +45,23 @@ class FlushBuilder:
 
     def __init__(self, engine: Engine, partitions: int) -> None:
         self._encode = engine.encode_state
+        self._is_nobody = engine.is_nobody
         self._partitions = partitions
         self.meta_changed = False
 
     def encoded(
         self, at_hand: Mapping[str, Any], stored: Mapping[str, bytes]
     ) -> Iterator[tuple[str, bytes | None, Any]]:
-        """People whose state changed: (person, bytes, state); None for one too large to write."""
-        encode = self._encode
+        """People whose state changed: (person, bytes, state); None for one too large to write,
+        and no bytes for one of whom nothing is left."""
+        encode, is_nobody = self._encode, self._is_nobody
         for person, state in at_hand.items():
             if state.applied < 0:
                 continue  # nothing was ever applied: they do not exist
+            if is_nobody(state):
+                if person in stored:
+                    yield person, b"", state
+                continue
             data = encode(state)
             if len(data) > VALUE_BYTES_MAX:
                 yield person, None, state
@@ -66,7 +80,7 @@ class FlushBuilder:
         out: Any,
         letters: Letters,
         *,
-        states: Records,
+        states: States,
         meta: PartitionMeta,
         replayed: int,
         record: Record,
@@ -100,6 +114,7 @@ class FlushBuilder:
             skipped={kind: count for kind, count in out.skipped.items() if count},
             lettered=codes,
             hops=hops,
+            tombstones=_tombstones(out.notices),
         )
         self.meta_changed = False
         _count_decisions(out.decisions, flush)
@@ -140,12 +155,21 @@ def _position(finding: Finding) -> int:
     return finding.position
 
 
-def _noticed(notices: Iterable[Cancel | Moved]) -> list[Headed]:
+def _tombstones(notices: Iterable[Notice]) -> list[Headed]:
+    """What takes the profiles of erased people away: the record's header says for whom."""
+    return [
+        (one.person.encode(), None, ((KIND_HEADER, KIND_ERASED), (ERASED_HEADER, encode_json(one))))
+        for one in notices
+        if isinstance(one, Erased)
+    ]
+
+
+def _noticed(notices: Iterable[Notice]) -> list[Headed]:
     return [
         (
             one.person.encode(),
             encode_json(one),
-            ((KIND_HEADER, KIND_CANCEL if isinstance(one, Cancel) else KIND_MOVED),),
+            ((KIND_HEADER, _NOTICES[type(one)]),),
         )
         for one in notices
     ]

@@ -48,6 +48,7 @@ from services.triggers.worker.values import (
     InForce,
     NeedRules,
     Pause,
+    States,
     Unavailable,
 )
 from services.triggers.worker.waking import Waking
@@ -345,10 +346,15 @@ class PartitionFold:
     def _flush(self, upto: int, *, last: bool = False) -> Flush:
         """Everything at positions up to `upto` has been folded: hand over what came of it."""
         at_hand, self._at_hand = self._at_hand, {}
-        states: list[tuple[bytes | None, bytes]] = []
+        states: States = []
         for person, data, state in self._flushes.encoded(at_hand, self.states.stored):
             if data is None:
                 self._give_up(person, state.applied)
+                continue
+            if not data:
+                self.states.remove(person)
+                self.timers.arm(person, None)
+                states.append((person.encode(), None))
                 continue
             self.states.keep(person, state, data)
             self.timers.arm(person, state.wake_at)

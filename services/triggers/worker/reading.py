@@ -14,6 +14,7 @@ from services.contracts.topics import (
     KIND_ANSWER,
     KIND_ASK,
     KIND_DELIVERY,
+    KIND_ERASE,
     KIND_EVENT,
     KIND_FORWARD,
     KIND_HEADER,
@@ -26,6 +27,7 @@ INDEX_BITS: Final = 16
 PACK_INDEX_MAX: Final = (1 << INDEX_BITS) - 1
 MILLIS: Final = 1000
 KINDS: Final = (
+    KIND_ERASE,
     KIND_EVENT,
     KIND_PACK,
     KIND_TICK,

@@ -1,4 +1,4 @@
-"""Records about one person that only we write: deliveries, and the hops of a merge."""
+"""Records about one person that only we write: deliveries, erasures, hops of a merge."""
 
 from typing import Any
 
@@ -6,11 +6,18 @@ from services.contracts.codec import (
     decode_answer,
     decode_ask,
     decode_delivery,
+    decode_erase,
     decode_forward,
 )
 from services.contracts.control import Answer, Ask, Forward
 from services.contracts.time import Micros
-from services.contracts.topics import KIND_ANSWER, KIND_ASK, KIND_DELIVERY, KIND_FORWARD
+from services.contracts.topics import (
+    KIND_ANSWER,
+    KIND_ASK,
+    KIND_DELIVERY,
+    KIND_ERASE,
+    KIND_FORWARD,
+)
 from services.triggers.worker.engine_port import Act, Engine
 from services.triggers.worker.reading import Record, check_person, value_of
 
@@ -29,6 +36,9 @@ def read_single(kind: bytes, record: Record, engine: Engine) -> tuple[Act, Any, 
     if kind == KIND_DELIVERY:
         delivery = decode_delivery(value)
         return engine.apply_delivery, delivery, delivery.received_at
+    if kind == KIND_ERASE:
+        erase = decode_erase(value)
+        return engine.apply_erase, erase, erase.at
     hop: Hop
     if kind == KIND_ASK:
         act, hop = engine.apply_ask, decode_ask(value)

@@ -23,6 +23,8 @@ ARMED_TOGETHER_MAX: Final = 20_000
 
 Records = list[tuple[bytes | None, bytes]]
 """(key, value) pairs."""
+States = list[tuple[bytes | None, bytes | None]]
+"""The same; no value takes a state away."""
 
 
 @dataclass(slots=True)
@@ -38,7 +40,7 @@ class Flush:
     decisions: Records
     profiles: Records
     letters: Records
-    states: Records
+    states: States
     meta: bytes | None
     last: bool
     origins: list[Micros]
@@ -51,6 +53,8 @@ class Flush:
     """What cleaning found."""
     notices: list[Headed] = field(default_factory=list)
     """For the topic of commands, behind those."""
+    tombstones: list[Headed] = field(default_factory=list)
+    """For the topic of profiles, behind those: they take some away."""
     hops: dict[int, list[Headed]] = field(default_factory=dict)
     """For other people's logs: in their order for each partition of `events`."""
     hopped: dict[str, int] = field(default_factory=dict)
@@ -64,7 +68,7 @@ class Flush:
     @property
     def has_outputs(self) -> bool:
         """Whether anything has to be acknowledged before the states."""
-        told = (self.commands, self.notices, self.decisions)
+        told = (self.commands, self.notices, self.decisions, self.tombstones)
         return any((*told, self.profiles, self.quality, self.letters, self.hops))
 
 

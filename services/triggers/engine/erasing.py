@@ -20,8 +20,10 @@ def apply_erase(state: PersonState, erase: Erase, rules: Rules, now: Micros, out
     for name in PersonState.__struct_fields__:
         if name != "applied":
             setattr(state, name, getattr(blank, name))
-    concluded: list[Any]
-    for concluded in (out.commands, out.notices, out.decisions, out.profiles, out.findings):
+    everything: tuple[list[Any], ...] = (
+        out.commands, out.notices, out.decisions, out.profiles, out.findings,
+    )  # fmt: skip
+    for concluded in everything:
         concluded[:] = [one for one in concluded if one.person != state.person]
     out.notices.append(Erased(person=state.person, request=erase.request, at=now))
 

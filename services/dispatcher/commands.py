@@ -9,10 +9,11 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from services.contracts.codec import decode_json
-from services.contracts.command import Cancel, Lane, SendCommand
+from services.contracts.command import Cancel, Lane, Moved, NotBetween, SendCommand
 from services.contracts.errors import Malformed
 from services.contracts.event import PERSON_CHARS_MAX
 from services.contracts.time import Micros
+from services.dispatcher.addresses import digest_of
 from services.dispatcher.channels.port import Message
 from services.dispatcher.ledger import NewSend
 from services.dispatcher.links import Links
@@ -27,9 +28,13 @@ NOBODY: Final = ""
 """The queue of commands whose channel or endpoint no setting names."""
 
 ZONES_CACHED_MAX: Final = 1024
+WINDOWS_MAX: Final = 24
+"""Windows of quiet hours that a command may bear."""
+_MAIL: Final = "mail"
 
 _decoder: Final = msgspec.json.Decoder(SendCommand)
 _cancel_decoder: Final = msgspec.json.Decoder(Cancel)
+_moved_decoder: Final = msgspec.json.Decoder(Moved)
 
 
 class _Glance(msgspec.Struct, frozen=True, gc=False):
@@ -64,10 +69,8 @@ def decode_command(value: bytes) -> SendCommand:
     instants = (command.decided_at, command.expires_at or 0)
     if not all(0 <= at < INSTANT_MAX for at in instants):
         raise Malformed("bad_command", "an instant lies outside the years 1970 to 9999")
-    if command.not_between is not None:
-        hours = command.not_between
-        if not (_is_clock(hours.start) and _is_clock(hours.end) and _is_zone(hours.zone)):
-            raise Malformed("bad_command", "not_between has an unknown time or zone")
+    if len(command.not_between) > WINDOWS_MAX or not all(map(_is_window, command.not_between)):
+        raise Malformed("bad_command", "not_between has too many, or an unknown time or zone")
     return command
 
 
@@ -86,6 +89,23 @@ def decode_cancel(value: bytes | None) -> Cancel:
     if not 0 < len(cancel.person) <= PERSON_CHARS_MAX or "\0" in cancel.person:
         raise Malformed("bad_cancel", "person is empty, too long or holds NUL")
     return cancel
+
+
+def decode_moved(value: bytes | None) -> Moved:
+    """Decode and check a record of kind `moved/1`.
+
+    Raises:
+        Malformed: `bad_moved` or `newer_schema`.
+    """
+    if value is None:
+        raise Malformed("bad_moved", "the record has no value")
+    moved = decode_json(value, _moved_decoder, "moved")
+    for name in (moved.person, moved.into):
+        if not 0 < len(name) <= PERSON_CHARS_MAX or "\0" in name:
+            raise Malformed("bad_moved", "a person is empty, too long or holds NUL")
+    if not 0 <= moved.at < INSTANT_MAX:
+        raise Malformed("bad_moved", "an instant lies outside the years 1970 to 9999")
+    return moved
 
 
 def decode_known(value: bytes) -> SendCommand:
@@ -119,6 +139,7 @@ def read_command(
         # A run of another naming cannot be cancelled, which is no reason not to send.
         run_id=command.run_id if _is_canonical_uuid(command.run_id) else None,
         expires_at=command.expires_at,
+        address=_address_of(command),
     )
 
 
@@ -151,6 +172,17 @@ def compose(command: SendCommand, links: Links | None = None) -> Message:
         decided_at=command.decided_at,
         expires_at=command.expires_at,
     )
+
+
+def _address_of(command: SendCommand) -> bytes | None:
+    """The digest of the address, where what comes back does not name it for certain."""
+    if command.channel != _MAIL or command.to is None:
+        return None
+    return digest_of(command.channel, command.to)
+
+
+def _is_window(window: NotBetween) -> bool:
+    return _is_clock(window.start) and _is_clock(window.end) and _is_zone(window.zone)
 
 
 def _is_canonical_uuid(text: str) -> bool:

@@ -13,6 +13,7 @@ from services.dispatcher.inbox import InboxStore
 from services.dispatcher.ledger import Ledger
 from services.dispatcher.ledger_changes import LedgerChanges
 from services.dispatcher.ledger_reads import LedgerReader
+from services.dispatcher.moves import Moves
 from services.dispatcher.provider import Provider
 from services.dispatcher.reporter import Reporter
 from services.dispatcher.rules import Rules
@@ -23,6 +24,9 @@ from services.runtime.metrics import Metrics
 ROUND_SECONDS: Final = 1.0
 TAKEN_OVER_MAX: Final = 500
 PRUNE_SECONDS: Final = 600.0
+MOVED_DAYS: Final = 60
+"""Who moved is known for so much longer than messages are kept: what was under way may come late,
+and an app may show a token of before."""
 COUNT_SHARE: Final = 20
 """Counting a large ledger takes long: it may take one part in so many of the time."""
 
@@ -50,6 +54,7 @@ class Housekeeping:
         metrics: Metrics,
         keep_days: int,
         inbox: InboxStore,
+        moves: Moves,
         inbox_days: int,
     ) -> None:
         self._ledger = ledger
@@ -64,6 +69,7 @@ class Housekeeping:
         self._unsent = metrics.counter(ENDED_UNSENT)
         self._keep_days = keep_days
         self._inbox = inbox
+        self._moves = moves
         self._inbox_days = inbox_days
         self._prune_at = self._count_at = time.monotonic()
         self.problem: str | None = "not asked yet"
@@ -149,6 +155,8 @@ class Housekeeping:
         while some := await self._addresses.prune():
             pruned += some
         while some := await self._inbox.prune(self._inbox_days):
+            pruned += some
+        while some := await self._moves.prune(self._inbox_days + MOVED_DAYS):
             pruned += some
         if pruned:
             _log.info("forgot old sends, cancels, addresses and messages", count=pruned)

@@ -41,20 +41,27 @@ WITH made AS (
     ON CONFLICT (message_id) DO NOTHING
     RETURNING person
 )
-SELECT pg_notify(:notices, person) FROM made
+SELECT pg_notify(:notices, names.person)
+FROM made CROSS JOIN LATERAL dispatcher.names_of(made.person) AS names(person)
 """)
 _LIST: Final = text("""
 SELECT CAST(message_id AS text) AS message_id, seq, trigger, category, title, body, created_at,
     expires_at, read_at
 FROM dispatcher.inbox
-WHERE person = :person AND seq < :before
+WHERE person = ANY(ARRAY(SELECT dispatcher.names_of(:person))) AND seq < :before
   AND (expires_at IS NULL OR expires_at > dispatcher.now_micros())
   AND (NOT :unread OR read_at IS NULL)
 ORDER BY seq DESC LIMIT :limit
 """)
+_UNREAD: Final = text("""
+SELECT count(*) FROM dispatcher.inbox
+WHERE person = ANY(ARRAY(SELECT dispatcher.names_of(:person))) AND read_at IS NULL
+  AND (expires_at IS NULL OR expires_at > dispatcher.now_micros())
+""")
 _READ: Final = text("""
 UPDATE dispatcher.inbox SET read_at = dispatcher.now_micros()
-WHERE person = :person AND message_id = ANY(CAST(:ids AS uuid[])) AND read_at IS NULL
+WHERE person = ANY(ARRAY(SELECT dispatcher.names_of(:person)))
+  AND message_id = ANY(CAST(:ids AS uuid[])) AND read_at IS NULL
 RETURNING CAST(message_id AS text) AS message_id, trigger, category
 """)
 _PRUNE: Final = text("""
@@ -74,7 +81,10 @@ class ReadItem(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class InboxStore:
-    """The table of the inbox. Each method raises `Transient` while the database is away."""
+    """The table of the inbox. Each method raises `Transient` while the database is away.
+
+    Whoever turned out to be another has one inbox with them, under each of their names.
+    """
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
@@ -119,6 +129,12 @@ class InboxStore:
             async with self._engine.connect() as connection:
                 rows = (await connection.execute(_LIST, values)).mappings().all()
         return [Item(**row) for row in rows]
+
+    async def unread(self, person: str) -> int:
+        """How many of a person's messages are not read and have not expired."""
+        with transient_errors():
+            async with self._engine.connect() as connection:
+                return int((await connection.execute(_UNREAD, {"person": person})).scalar_one())
 
     async def mark_read(self, person: str, ids: Sequence[str]) -> list[ReadItem]:
         """Mark a person's messages as read; returns those that were not before."""

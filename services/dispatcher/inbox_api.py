@@ -63,9 +63,10 @@ class Message(BaseModel):
 
 
 class Messages(BaseModel):
-    """The newest first."""
+    """The newest first; `unread` counts all that there are, not only those on this page."""
 
     messages: list[Message]
+    unread: int
 
 
 class ReadRequest(BaseModel):
@@ -145,7 +146,8 @@ async def messages(
 ) -> Messages:
     """The person's messages."""
     found = await doors.store.of_person(person, unread=unread, before=before, limit=limit)
-    return Messages(messages=[Message.model_validate(item) for item in found])
+    count = await doors.store.unread(person)
+    return Messages(messages=[Message.model_validate(item) for item in found], unread=count)
 
 
 @router.post("/read")

@@ -8,14 +8,15 @@ import msgspec
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import CommitFailedError, IllegalStateError
 
-from services.contracts.command import Cancel
+from services.contracts.command import Cancel, Moved
 from services.contracts.errors import Malformed, Transient
 from services.contracts.metrics import CONSUMER_LAG, DEAD_LETTERS, RETRIES
-from services.contracts.topics import KIND_CANCEL, KIND_HEADER, KIND_REPLAY
-from services.dispatcher.commands import decode_cancel, is_urgent, read_command
+from services.contracts.topics import KIND_CANCEL, KIND_HEADER, KIND_MOVED, KIND_REPLAY
+from services.dispatcher.commands import decode_cancel, decode_moved, is_urgent, read_command
 from services.dispatcher.lane import Lane
 from services.dispatcher.ledger import Ledger, NewSend
 from services.dispatcher.ledger_changes import LedgerChanges
+from services.dispatcher.moves import Moves
 from services.dispatcher.reports import ORIGIN
 from services.dispatcher.rules import Rules
 from services.runtime.dead_letters import dead_letter_of, send_dead_letter
@@ -28,6 +29,7 @@ from services.runtime.settings import KafkaSettings
 POLL_MS: Final = 200
 URGENT_BACKLOG_FACTOR: Final = 2
 """Urgent commands are still read while bulk ones have to wait in Kafka, up to this."""
+_NOTICES: Final = frozenset({KIND_CANCEL, KIND_MOVED})
 
 _log = get_logger(__name__)
 
@@ -47,11 +49,12 @@ class _Batch(msgspec.Struct):
     sends: dict[str, NewSend]
     replays: set[str]
     cancels: list[Cancel]
+    moves: list[Moved]
 
 
 class Intake:
     """Reads one part of the topic, in a consumer group of its own: `urgent` what is not in the
-    normal lane and the cancels, else the rest. So neither waits in Kafka behind a campaign.
+    normal lane, cancels and who moved, else the rest. So neither waits in Kafka behind a campaign.
 
     Never waits for a channel: what cannot be sent now waits in the ledger. While
     `backlog.backlog` is at `backlog_max`, nothing is read and the rest waits in Kafka;
@@ -66,6 +69,7 @@ class Intake:
         urgent: bool,
         ledger: Ledger,
         changes: LedgerChanges,
+        moves: Moves,
         lanes: Mapping[str, Lane],
         rules: Rules,
         settings: KafkaSettings,
@@ -79,6 +83,7 @@ class Intake:
         self._urgent = urgent
         self._ledger = ledger
         self._changes = changes
+        self._moves = moves
         self._lanes = lanes
         self._rules = rules
         self._settings = settings
@@ -122,11 +127,11 @@ class Intake:
         self._retries.labels(operation=operation).inc()
 
     async def _take(self, batches: Mapping[TopicPartition, list[Any]]) -> None:
-        batch = _Batch(sends={}, replays=set(), cancels=[])
+        batch = _Batch(sends={}, replays=set(), cancels=[], moves=[])
         for records in batches.values():
             for record in records:
                 kind = _kind(record)
-                if self._urgent is (kind == KIND_CANCEL or is_urgent(record.value)):
+                if self._urgent is (kind in _NOTICES or is_urgent(record.value)):
                     try:
                         self._read(record, kind, batch)
                     except Malformed as error:
@@ -138,6 +143,8 @@ class Intake:
                 lambda: self._changes.cancel(batch.cancels, at=self._rules.ends_at()),
                 self._on_retry,
             )
+        if batch.moves:
+            await until_done("moved", lambda: self._moves.note(batch.moves), self._on_retry)
         if batch.replays:
             await self._replay(batch)
         if batch.sends:
@@ -146,6 +153,9 @@ class Intake:
     def _read(self, record: Any, kind: bytes | None, batch: _Batch) -> None:
         if kind == KIND_CANCEL:
             batch.cancels.append(decode_cancel(record.value))
+            return
+        if kind == KIND_MOVED:
+            batch.moves.append(decode_moved(record.value))
             return
         if kind not in (None, KIND_REPLAY):
             raise Malformed("bad_command", "a record of an unknown kind")

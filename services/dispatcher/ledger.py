@@ -21,7 +21,8 @@ from services.runtime.database import transient_errors
 class NewSend(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A command read for the first time, as far as its reader knows.
 
-    `provider`: who attempts it at once; None where it waits to be claimed.
+    `provider`: who attempts it at once; None where it waits to be claimed. `address` is the
+    digest of a mail's, for when it bounces.
     """
 
     send_id: str
@@ -37,6 +38,7 @@ class NewSend(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     run_id: str | None
     expires_at: Micros | None
     provider: str | None = None
+    address: bytes | None = None
 
 
 class Claim(msgspec.Struct, frozen=True, kw_only=True, gc=False):

@@ -76,6 +76,13 @@ class LedgerChanges:
             return None
         return Known(send_id=row[0], person=row[1], trigger=row[2], channel=row[3])
 
+    async def address_of(self, send_id: str) -> bytes | None:
+        """The digest of the address that a mail went to, None where it is not known."""
+        with transient_errors():
+            async with self._engine.connect() as connection:
+                row = (await connection.execute(sql.ADDRESS, {"send_id": send_id})).one_or_none()
+        return None if row is None or row[0] is None else bytes(row[0])
+
     async def replay(self, sends: Sequence[NewSend]) -> set[str]:
         """Let sends that were given up wait again; returns the ids for which that is so.
 

@@ -11,11 +11,11 @@ QUICK: Final = text("SET LOCAL synchronous_commit TO off")
 RECORD: Final = text("""
 INSERT INTO dispatcher.sends (
     send_id, person, trigger, channel, queue, rank, command, source_partition, source_offset,
-    decided_at, run_id, expires_at, provider, holder, state, attempts, read_at,
+    decided_at, run_id, expires_at, provider, address, holder, state, attempts, read_at,
     next_attempt_at, lease_until)
 SELECT g.send_id, g.person, g.trigger, g.channel, g.queue, g.rank, g.command,
     g.source_partition, g.source_offset, g.decided_at, g.run_id, g.expires_at, g.provider,
-    :holder,
+    g.address, :holder,
     CASE WHEN g.provider IS NULL THEN 'pending' ELSE 'sending' END,
     CASE WHEN g.provider IS NULL THEN 0 ELSE 1 END,
     dispatcher.now_micros(), dispatcher.now_micros(),
@@ -25,9 +25,10 @@ FROM unnest(
     CAST(:channel AS text[]), CAST(:queue AS text[]), CAST(:rank AS smallint[]),
     CAST(:command AS bytea[]), CAST(:source_partition AS integer[]),
     CAST(:source_offset AS bigint[]), CAST(:decided_at AS bigint[]),
-    CAST(:run_id AS uuid[]), CAST(:expires_at AS bigint[]), CAST(:provider AS text[])
+    CAST(:run_id AS uuid[]), CAST(:expires_at AS bigint[]), CAST(:provider AS text[]),
+    CAST(:address AS bytea[])
 ) AS g(send_id, person, trigger, channel, queue, rank, command, source_partition,
-    source_offset, decided_at, run_id, expires_at, provider)
+    source_offset, decided_at, run_id, expires_at, provider, address)
 ON CONFLICT (send_id) DO NOTHING
 RETURNING CAST(send_id AS text), read_at,
     provider IS NOT NULL AND EXISTS (
@@ -208,6 +209,8 @@ BY_PROVIDER_ID: Final = text("""
 SELECT CAST(send_id AS text), person, trigger, channel FROM dispatcher.sends
 WHERE provider_id = :provider_id AND queue = ANY(CAST(:queues AS text[])) LIMIT 1
 """)
+
+ADDRESS: Final = text("SELECT address FROM dispatcher.sends WHERE send_id = :send_id")
 
 # Only what was given up; attempts begin to count anew, and the fence goes on.
 REPLAY: Final = text("""

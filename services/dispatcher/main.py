@@ -25,6 +25,7 @@ from services.dispatcher.lane import Lane
 from services.dispatcher.ledger import Ledger
 from services.dispatcher.ledger_changes import LedgerChanges
 from services.dispatcher.ledger_reads import LedgerReader
+from services.dispatcher.moves import Moves
 from services.dispatcher.policy import Policy
 from services.dispatcher.provider import Provider
 from services.dispatcher.rates import PostgresRates
@@ -81,7 +82,7 @@ class Dispatcher:
         self._channels = channels
         self.reader = LedgerReader(engine)
         self._ledger = Ledger(engine, lease_micros=int(settings.dispatcher_lease_seconds * SECOND))
-        changes = LedgerChanges(engine)
+        changes, moves = LedgerChanges(engine), Moves(engine)
         addresses = PostgresAddresses(
             engine,
             Quarantine(
@@ -120,6 +121,7 @@ class Dispatcher:
             metrics=metrics,
             keep_days=settings.dispatcher_ledger_days,
             inbox=InboxStore(engine),
+            moves=moves,
             inbox_days=settings.dispatcher_inbox_days,
         )
         self.intakes = [
@@ -129,6 +131,7 @@ class Dispatcher:
                 urgent=urgent,
                 ledger=self._ledger,
                 changes=changes,
+                moves=moves,
                 lanes=self._lanes,
                 rules=rules,
                 settings=settings,

@@ -1,6 +1,6 @@
 """What follows from an outcome: pure rules of attempts, waiting, expiry and ambiguity."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
@@ -77,17 +77,26 @@ def expired(command: SendCommand, now: Micros) -> bool:
     return command.expires_at is not None and now >= command.expires_at
 
 
-def hold(not_between: NotBetween | None, now: Micros) -> int:
-    """Microseconds until the quiet hours that hold now are over; 0 outside them.
+def hold(not_between: Sequence[NotBetween], now: Micros) -> int:
+    """Microseconds until none of the quiet hours holds any more; 0 where none holds now.
 
     The end is an absolute instant (semantics, section 7): what the clock shows twice is the
     first of them, what it skips comes within the hour after the gap.
     """
-    if not_between is None:
-        return 0
-    zone = ZoneInfo(not_between.zone)
+    over = now
+    # Windows that follow each other add up; those that leave no time at all are looked at again.
+    for _ in range(len(not_between) + 1):
+        left = max((_left_of(one, over) for one in not_between), default=0)
+        if not left:
+            break
+        over += left
+    return over - now
+
+
+def _left_of(window: NotBetween, now: Micros) -> int:
+    zone = ZoneInfo(window.zone)
     local = from_micros(now).astimezone(zone)
-    start, end, at = not_between.start, not_between.end, f"{local:%H:%M}"
+    start, end, at = window.start, window.end, f"{local:%H:%M}"
     over_midnight = start > end
     quiet = at >= start or at < end if over_midnight else start <= at < end
     if not quiet:

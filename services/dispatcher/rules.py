@@ -41,7 +41,7 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True):
 
     def hold(self, command: SendCommand) -> int:
         """Microseconds that quiet hours keep it back; see `policy.hold`."""
-        if command.not_between is None or not self.live:
+        if not command.not_between or not self.live:
             return 0
         return hold(command.not_between, self.clock.stamp(None))
 

@@ -54,10 +54,10 @@ def test_a_command_for_a_queue_that_nobody_serves_goes_to_nobody() -> None:
         {"decided_at": 2**62},
         {"expires_at": 2**62},
         {"v": 2},
-        {"not_between": NotBetween(start="22:00", end="8:00", zone="UTC")},
-        {"not_between": NotBetween(start="24:00", end="08:00", zone="UTC")},
-        {"not_between": NotBetween(start="22:00", end="08:00", zone="Moon/Base")},
-        {"not_between": NotBetween(start="22:00", end="08:00", zone="../etc/passwd")},
+        {"not_between": (NotBetween(start="22:00", end="8:00", zone="UTC"),)},
+        {"not_between": (NotBetween(start="24:00", end="08:00", zone="UTC"),)},
+        {"not_between": (NotBetween(start="22:00", end="08:00", zone="Moon/Base"),)},
+        {"not_between": (NotBetween(start="22:00", end="08:00", zone="../etc/passwd"),)},
     ],
 )
 def test_what_the_ledger_could_not_hold_is_malformed(changes: dict[str, Any]) -> None:

@@ -152,7 +152,7 @@ def test_a_refusal_says_whether_the_address_is_to_blame() -> None:
 def held(start: str, end: str, zone: str, at: str) -> float:
     """Minutes that a window holds at an instant."""
     now = int(datetime.fromisoformat(at).timestamp() * 1_000_000)
-    return hold(NotBetween(start=start, end=end, zone=zone), now) / 60e6
+    return hold((NotBetween(start=start, end=end, zone=zone),), now) / 60e6
 
 
 @pytest.mark.parametrize(
@@ -183,4 +183,4 @@ def test_quiet_hours_hold_until_the_instant_at_which_they_end(
 
 
 def test_without_quiet_hours_nothing_is_held() -> None:
-    assert hold(None, DECIDED_AT) == 0
+    assert hold((), DECIDED_AT) == 0

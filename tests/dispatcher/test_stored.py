@@ -146,7 +146,10 @@ async def test_an_inbox_opens_for_its_own_person_alone(settings: DispatcherSetti
         await InboxChannel(InboxStore(engine)).send(for_ann(1))
         asked = await http.post("/v1/inbox/tokens", json={"person": "bob"}, headers=BEARER)
         params = {"token": asked.json()["token"]}
-        assert (await http.get("/p/inbox", params=params)).json() == {"messages": []}
+        assert (await http.get("/p/inbox", params=params)).json() == {
+            "messages": [],
+            "unread": 0,
+        }
         ids = {"ids": [a_send_id(1)]}
         assert (await http.post("/p/inbox/read", json=ids, params=params)).json() == {"read": 0}
         await engine.dispose()

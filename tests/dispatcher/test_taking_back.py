@@ -184,7 +184,7 @@ async def test_quiet_hours_hold_an_attempt_that_comes_too_late(stage: Stage) -> 
     start, end = now - timedelta(hours=1), now + timedelta(hours=2)
     quiet = NotBetween(start=f"{start:%H:%M}", end=f"{end:%H:%M}", zone="UTC")
     channel = ScriptedChannel()
-    await stage.produce([a_command(1, not_between=quiet), a_command(2)])
+    await stage.produce([a_command(1, not_between=(quiet,)), a_command(2)])
     async with stage.dispatching({"log": channel}):
         await stage.settled(1)
 

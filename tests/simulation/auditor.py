@@ -13,13 +13,13 @@ import msgspec
 from services.contracts.codec import decode_delivery
 from services.contracts.command import SendCommand
 from services.contracts.deadletter import DeadLetter
-from services.contracts.topics import KIND_DELIVERY
+from services.contracts.topics import KIND_CANCEL, KIND_DELIVERY, KIND_HEADER
 from services.dispatcher.policy import SendState
 from services.runtime.kafka import partition_of
 from services.triggers.worker.letters import ORIGIN
 from tests.simulation.person import History, Person
 from tests.simulation.poison import POISON, is_poisoned, sparing
-from tests.simulation.reference import Definitions, Happened, Reference
+from tests.simulation.reference import NOTICES, Definitions, Happened, Reference
 from tests.simulation.rows import events_of, kind
 from tests.simulation.run import Ran
 from tests.simulation.unions import Unions, of_maker
@@ -43,7 +43,7 @@ def problems_of(ran: Ran) -> list[str]:
         ]
         problems += [f"partition {partition}: {problem}" for problem in told]
     problems += unions.audit()
-    problems += _dispatcher(ran)
+    problems += [*_dispatcher(ran), *_taken_back(ran)]
     return problems
 
 
@@ -62,7 +62,12 @@ def _shell(ran: Ran, reference: Reference, partition: int) -> Iterator[str]:
             mine = b'"origin":"%b","topic":"events","partition":%d,' % (ORIGIN.encode(), partition)
             rows = [row for row in ran.world.topics[topic][0] if mine in (row.value or b"")]
         else:
-            rows = ran.world.topics[topic][partition]
+            place = COMMANDS if topic == NOTICES else topic
+            rows = [
+                row
+                for row in ran.world.topics[place][partition]
+                if place != COMMANDS or bool(row.headers) == (topic == NOTICES)
+            ]
         found = _once(row.value or b"" for row in rows)
         wanted = _once(expected)
         if ran.world.faults.poisoned and topic != DEAD_LETTERS:
@@ -101,7 +106,10 @@ def _dispatcher(ran: Ran) -> Iterator[str]:
             told.setdefault(delivery.send_id, delivery.status)
     sends: set[str] = set()
     for row in (row for rows in ran.world.topics[COMMANDS] for row in rows):
-        sends.add(_send_id(row))
+        if not row.headers:
+            sends.add(_send_id(row))
+        elif (KIND_HEADER, KIND_CANCEL) in row.headers and _send_id(row) not in sends:
+            yield f"{_send_id(row)}: taken back, and never asked for before"
     for send_id in sorted(sends | set(ran.provider.effects)):
         entry = ran.ledger.entries.get(send_id)
         if entry is None or send_id not in sends:
@@ -117,6 +125,13 @@ def _dispatcher(ran: Ran) -> Iterator[str]:
         expected = {SendState.ACCEPTED: "accepted", SendState.FAILED: "failed"}.get(entry.state)
         if told.get(send_id) != expected:
             yield f"{send_id}: ended {entry.state}, the log says {told.get(send_id)}"
+
+
+def _taken_back(ran: Ran) -> Iterator[str]:
+    """No attempt begins once its cancel has arrived: the one under way is the last."""
+    for send_id, arrived in ran.ledger.cancels.items():
+        if any(begun > arrived for begun in ran.provider.begun[send_id]):
+            yield f"{send_id}: begun after it was taken back"
 
 
 def _send_id(row: Row) -> str:

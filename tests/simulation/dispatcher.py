@@ -5,22 +5,27 @@ production ones; the ledger does in memory what its statements do in the databas
 """
 
 import asyncio
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import dataclass
 from typing import Any, Final
 
 from aiokafka.errors import KafkaError
 
 from services.contracts.codec import encode_json
-from services.contracts.topics import KIND_DELIVERY, KIND_HEADER
+from services.contracts.topics import KIND_CANCEL, KIND_DELIVERY, KIND_HEADER, KIND_MOVED
 from services.dispatcher.channels.port import Accepted, Delayed, Outcome, Refused, Unknown
-from services.dispatcher.commands import decode_known, read_command
+from services.dispatcher.commands import (
+    decode_cancel,
+    decode_known,
+    decode_moved,
+    read_command,
+)
 from services.dispatcher.ledger import Finished, NewSend
 from services.dispatcher.policy import Policy, SendState, Settlement, expired, give_up, settle
 from services.dispatcher.reports import delivery_of
 from services.runtime.kafka import partition_of
 from tests.simulation.loop import Process
-from tests.simulation.world import COMMANDS, EVENTS, Line, World
+from tests.simulation.world import COMMANDS, EVENTS, Line, Row, World
 
 POLICY: Final = Policy(
     attempts_max=3, first_seconds=0.5, max_seconds=4.0, retry_after_seconds_max=5.0
@@ -48,18 +53,21 @@ class Entry:
 
 
 class Provider:
-    """Whoever really reaches people: `effects` is what happened to them, by send."""
+    """Whoever really reaches people: `effects` is what happened to them, by send, and `begun`
+    when each of its attempts was claimed (see `Ledger.turn`)."""
 
     def __init__(self, world: World) -> None:
         random = world.random
         self._world = world
         self.idempotent = random.random() < 0.5
         self.effects: Counter[str] = Counter()
+        self.begun: defaultdict[str, list[int]] = defaultdict(list)
         self._bad = random.choice([0.0, 0.1, 0.6])
         self._seconds = random.choice([0.05, 0.5, 3.0])
 
-    async def send(self, send_id: str) -> Outcome:
+    async def send(self, send_id: str, begun: int) -> Outcome:
         """Maybe act, maybe say so."""
+        self.begun[send_id].append(begun)
         random = self._world.random
         seconds = FAST_SECONDS if self._world.calm else self._seconds
         await asyncio.sleep(random.random() * seconds)
@@ -81,10 +89,16 @@ class Provider:
 
 
 class Ledger:
-    """What is durable of the dispatcher, and where its group stands in `commands`."""
+    """What is durable of the dispatcher, and where its group stands in `commands`.
+
+    `cancels` are what was taken back, by the `turn` at which that arrived: turns are counted
+    through cancels and claims.
+    """
 
     def __init__(self, world: World) -> None:
         self.entries: dict[str, Entry] = {}
+        self.cancels: dict[str, int] = {}
+        self.turn = 0
         self.committed = dict.fromkeys(range(world.partitions), 0)
 
     def record(self, send: NewSend) -> None:
@@ -94,6 +108,16 @@ class Ledger:
             self.entries[send.send_id] = Entry(send=send)
         elif known.state in (SendState.ACCEPTED, SendState.FAILED):
             known.reported, known.lease_until = False, 0.0
+
+    def cancel(self, send_id: str, now: int) -> None:
+        """Take a send back: what waits ends, what comes later is not begun."""
+        self.turn += 1
+        self.cancels.setdefault(send_id, self.turn)
+        entry = self.entries.get(send_id)
+        if entry is not None and entry.state is SendState.PENDING:
+            settlement = give_up("cancelled", doubtful=entry.doubtful)
+            entry.state, entry.reason = settlement.state, settlement.reason
+            entry.finished_at, entry.reported, entry.lease_until = now, False, 0.0
 
     @property
     def at_rest(self) -> bool:
@@ -131,12 +155,24 @@ class DispatcherProcess:
                 continue
             await self.line.trip()
             for row in rows:
+                if row.headers:
+                    self._notice(row)
+                    continue
                 self._ledger.record(
                     read_command(row.value, partition=partition, offset=row.offset, queues=("log",))
                 )
             await self.line.trip()
             if not self._world.chance(self._world.faults.commit_lost):
                 self._ledger.committed[partition] = rows[-1].offset + 1
+
+    def _notice(self, row: Row) -> None:
+        kind = dict(row.headers)[KIND_HEADER]
+        if kind == KIND_CANCEL:
+            cancel = decode_cancel(row.value)
+            assert cancel.send_id is not None
+            self._ledger.cancel(cancel.send_id, self._world.now)
+        elif kind == KIND_MOVED:
+            decode_moved(row.value)
 
     async def _claim(self) -> None:
         now = asyncio.get_running_loop().time()
@@ -148,14 +184,18 @@ class DispatcherProcess:
         for one in sorted(due, key=lambda entry: entry.send.rank):
             one.state, one.attempts = SendState.SENDING, one.attempts + 1
             one.lease_until = now + LEASE_SECONDS
-            self._process.spawn(self._attempt(one, one.attempts))
+            self._ledger.turn += 1
+            cancelled = one.send.send_id in self._ledger.cancels
+            self._process.spawn(self._attempt(one, one.attempts, self._ledger.turn, cancelled))
 
-    async def _attempt(self, one: Entry, attempts: int) -> None:
+    async def _attempt(self, one: Entry, attempts: int, begun: int, cancelled: bool) -> None:
         await self.line.trip()
-        if expired(decode_known(one.send.command), self._world.now):
+        if cancelled:
+            settlement = give_up("cancelled", doubtful=one.doubtful)
+        elif expired(decode_known(one.send.command), self._world.now):
             settlement = give_up("expired", doubtful=one.doubtful)
         else:
-            outcome = await self._provider.send(one.send.send_id)
+            outcome = await self._provider.send(one.send.send_id, begun)
             settlement = self._policy(one, outcome)
         await self.line.trip()
         self._settle(one, attempts, settlement)

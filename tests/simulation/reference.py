@@ -7,7 +7,7 @@ from typing import Any, Final, Protocol
 import msgspec
 
 from services.contracts.command import SendCommand
-from services.contracts.decision import Decision
+from services.contracts.decision import CANCELLED, Decision
 from services.contracts.definitions import Bundle, DefinitionRecord
 from services.contracts.event import Event
 from services.runtime.batch.states import PartitionStates
@@ -29,6 +29,8 @@ from tests.simulation.world import (
 )
 
 OUTPUTS: Final = (COMMANDS, DECISIONS, PROFILES, DEAD_LETTERS)
+NOTICES: Final = "notices"
+"""What stands on the topic of commands and is none."""
 _command: Final = msgspec.json.Decoder(SendCommand)
 _decision: Final = msgspec.json.Decoder(Decision)
 
@@ -76,7 +78,7 @@ class Reference:
         *,
         replay: bool = False,
     ) -> None:
-        self.outputs: dict[str, list[bytes]] = {topic: [] for topic in OUTPUTS}
+        self.outputs: dict[str, list[bytes]] = {topic: [] for topic in (*OUTPUTS, NOTICES)}
         self.decisions: defaultdict[str, list[tuple[int, Decision]]] = defaultdict(list)
         self.commands: list[tuple[int, SendCommand]] = []
         self.hops: list[tuple[int, int, Row]] = []
@@ -118,6 +120,7 @@ class Reference:
         written = (flush.commands, flush.decisions, flush.profiles, flush.letters)
         for topic, records in zip(OUTPUTS, written, strict=True):
             self.outputs[topic] += [value for _, value in records]
+        self.outputs[NOTICES] += [value or b"" for _, value, _ in flush.notices]
         for target, hops in flush.hops.items():
             for key, value, headers in hops:
                 self.hops.append(
@@ -125,6 +128,8 @@ class Reference:
                 )
         for _, value in flush.decisions:
             decision = _decision.decode(value)
+            if CANCELLED in decision.details:
+                continue  # of a send that another record told of
             self.decisions[decision.person].append((offset, decision))
         self.commands += [(offset, _command.decode(value)) for _, value in flush.commands]
 

@@ -18,6 +18,7 @@ DEFINITIONS: Final = "definitions"
 COMMANDS: Final = "commands"
 DECISIONS: Final = "decisions"
 PROFILES: Final = "profiles"
+QUALITY: Final = "quality"
 DEAD_LETTERS: Final = "dead-letters"
 CHANGELOG: Final = "triggers-state-changelog"
 
@@ -83,7 +84,7 @@ class World:
     context: contextvars.Context = field(default_factory=contextvars.copy_context)
 
     def __post_init__(self) -> None:
-        for topic in (EVENTS, COMMANDS, DECISIONS, PROFILES, CHANGELOG):
+        for topic in (EVENTS, COMMANDS, DECISIONS, PROFILES, QUALITY, CHANGELOG):
             self.topics[topic] = [[] for _ in range(self.partitions)]
         self.topics[DEFINITIONS] = [[]]
         self.topics[DEAD_LETTERS] = [[]]

@@ -10,6 +10,7 @@ from fastapi import APIRouter, Depends, FastAPI, HTTPException, Query, Request
 from services.contracts.conditions import ID_PATTERN
 from services.profile_store.profiles import PAGE_MAX, Profiles, TagFilter, TagOp, current
 from services.profile_store.schemas import ProfileOut, ProfilePage
+from services.profile_store.sensitive import Sensitive, Shown
 from services.runtime.bearer import BearerTokens, require_token
 from services.runtime.health import Health, health_routes
 from services.runtime.metrics import Metrics
@@ -32,6 +33,7 @@ Store = Annotated[Profiles, Depends(_profiles)]
 @router.get("", summary="Profiles by the value of a tag")
 async def find_profiles(
     store: Store,
+    show: Shown,
     tag: Annotated[str, Query(pattern=ID_PATTERN)],
     value: Annotated[str, Query(max_length=VALUE_CHARS_MAX)],
     op: TagOp = "eq",
@@ -48,14 +50,14 @@ async def find_profiles(
     found = await store.find(where, limit=limit + 1, after=after)
     page = found[:limit]
     return ProfilePage(
-        profiles=[ProfileOut.of(profile) for profile in page],
+        profiles=[show(profile) for profile in page],
         next_cursor=cursor_of(page[-1].person) if len(found) > limit else None,
     )
 
 
 # `path`: an id may hold slashes.
 @router.get("/{user_id:path}", summary="One profile")
-async def read_profile(store: Store, user_id: str) -> ProfileOut:
+async def read_profile(store: Store, show: Shown, user_id: str) -> ProfileOut:
     """The profile of a user id, or of an anonymous id (its newest profile).
 
     The id of somebody who was merged into another person gives that person's profile, under
@@ -66,7 +68,7 @@ async def read_profile(store: Store, user_id: str) -> ProfileOut:
         raise HTTPException(404, "no profile has this id")
     if profile.merged_into is not None:
         raise HTTPException(404, "merged into a person whose profile is not here yet")
-    return ProfileOut.of(profile)
+    return show(profile)
 
 
 def make_app(
@@ -75,11 +77,16 @@ def make_app(
     metrics: Metrics,
     health: Health,
     *routers: APIRouter,
+    sensitive: Sensitive | None = None,
 ) -> FastAPI:
-    """The application with everything it needs; `routers` are those of the other parts."""
+    """The application with everything it needs; `routers` are those of the other parts.
+
+    Without `sensitive` the usual traits are masked, for everybody.
+    """
     app = FastAPI(title="cuestream profile store", version="1", docs_url=None, redoc_url=None)
     app.state.profiles = profiles
     app.state.tokens = tokens
+    app.state.sensitive = Sensitive() if sensitive is None else sensitive
     app.include_router(router)
     for further in routers:
         app.include_router(further)

@@ -14,13 +14,17 @@ from services.profile_store.decision_postgres import PostgresDecisions
 from services.profile_store.defined import Defined, follow
 from services.profile_store.forgetting import keep_recent
 from services.profile_store.intake import Intake
+from services.profile_store.jobs.api import job_routes
+from services.profile_store.jobs.runs import Runs
+from services.profile_store.jobs.scheduling import Scheduler
 from services.profile_store.population_api import population_routes
 from services.profile_store.population_postgres import PostgresPopulation
 from services.profile_store.postgres import PostgresProfiles
 from services.profile_store.quality_api import quality_routes
 from services.profile_store.quality_intake import QualityIntake, keep_thin
 from services.profile_store.quality_log import QualityLog
-from services.profile_store.settings import ProfileStoreSettings
+from services.profile_store.sensitive import SealedProfiles
+from services.profile_store.settings import ProfileStoreSettings, sensitive_of
 from services.profile_store.storing import Storing
 from services.runtime.bearer import BearerTokens
 from services.runtime.clock import WallClock
@@ -51,7 +55,8 @@ async def run(settings: ProfileStoreSettings, stop: asyncio.Event) -> None:
         await wait_for_database(engine)
         await producer.start()
         defined, defined_known = Defined(), asyncio.Event()
-        profiles = PostgresProfiles(engine, defined.discrete)
+        sensitive = sensitive_of(settings)
+        profiles = SealedProfiles(PostgresProfiles(engine, defined.discrete), sensitive)
         population = PostgresPopulation(engine)
         intake = Intake(
             profiles, lambda letter: send_dead_letter(producer, settings, letter), metrics
@@ -86,6 +91,13 @@ async def run(settings: ProfileStoreSettings, stop: asyncio.Event) -> None:
             metrics,
             settings.profile_store_batch_max,
         )
+        runs = Runs(engine)
+        scheduler = Scheduler(
+            runs,
+            metrics,
+            at=settings.profile_store_jobs_at,
+            time=lambda: WallClock().stamp(None),
+        )
         health = Health(
             ready={
                 "consumer": consuming.missing,
@@ -101,6 +113,8 @@ async def run(settings: ProfileStoreSettings, stop: asyncio.Event) -> None:
             population_routes(population, profiles, defined),
             decision_routes(decisions, profiles),
             quality_routes(quality),
+            job_routes(runs),
+            sensitive=sensitive,
         )
         await _together(
             stop,
@@ -109,6 +123,7 @@ async def run(settings: ProfileStoreSettings, stop: asyncio.Event) -> None:
             keep_recent(population, settings, stop),
             logging.run(stop),
             finding.run(stop),
+            scheduler.run(stop),
             keep_thin(quality, stop, keep_days=settings.profile_store_quality_days),
             keep_pruned(
                 decisions,

@@ -8,12 +8,14 @@ from pydantic import BaseModel, Field
 
 from services.contracts.conditions import ID_PATTERN, Condition
 from services.contracts.errors import Malformed
+from services.contracts.masking import is_sensitive
 from services.profile_store.api import CURSOR_CHARS_MAX, cursor_of, person_of
 from services.profile_store.defined import Defined
 from services.profile_store.limits import TEXT_BYTES_MAX
 from services.profile_store.population import HISTORY_PAGE_MAX, Known, Population, remarks
 from services.profile_store.profiles import PAGE_MAX, Profiles, current
-from services.profile_store.schemas import ProfileOut, ProfilePage, written
+from services.profile_store.schemas import ProfilePage, written
+from services.profile_store.sensitive import Sensitive, Show, Shown
 from services.runtime.bearer import require_token
 
 SEARCH_BYTES_MAX: Final = 64 * 1024
@@ -131,22 +133,24 @@ def population_routes(population: Population, profiles: Profiles, defined: Defin
     @router.get("/segments/{id}/members", summary="Who is in a segment")
     async def members(
         id_: Annotated[str, Path(alias="id", pattern=ID_PATTERN)],
+        show: Shown,
         limit: Annotated[int, Query(ge=1, le=PAGE_MAX)] = 50,
         cursor: Annotated[str | None, Query(max_length=CURSOR_CHARS_MAX)] = None,
     ) -> ProfilePage:
         """Profiles, by person; nobody where nobody is in it."""
         where = Condition(segment=id_)
-        return await _page(population, where, limit, cursor)
+        return await _page(population, show, where, limit, cursor)
 
     @router.post("/search", summary="Whom a condition holds for", openapi_extra=_SEARCH_BODY)
-    async def search(request: Request) -> SearchOut:
+    async def search(request: Request, show: Shown) -> SearchOut:
         """A page of profiles by person and, where asked for, how many there are in all."""
         asked = await _asked(request)
+        _refuse_sensitive(asked.where, request.app.state.sensitive)
         try:
             count = await population.count(asked.where) if asked.count else None
             page = ProfilePage(profiles=[], next_cursor=None)
             if asked.limit:
-                page = await _page(population, asked.where, asked.limit, asked.cursor)
+                page = await _page(population, show, asked.where, asked.limit, asked.cursor)
         except Malformed as error:
             raise HTTPException(422, error.message) from error
         return SearchOut(profiles=page.profiles, next_cursor=page.next_cursor, count=count)
@@ -218,14 +222,23 @@ async def _asked(request: Request) -> Search:
         raise HTTPException(422, f"not a search: {error}") from error
 
 
+def _refuse_sensitive(where: Condition, sensitive: Sensitive) -> None:
+    """Nobody finds out by asking whom a phone belongs to; and sealed it cannot be compared."""
+    for inner in (*(where.all_ or ()), *(where.any_ or ()), where.not_):
+        if inner is not None:
+            _refuse_sensitive(inner, sensitive)
+    if where.trait is not None and is_sensitive(where.trait, sensitive.names):
+        raise HTTPException(422, f"{where.trait} is sensitive, and cannot be searched for")
+
+
 async def _page(
-    population: Population, where: Condition, limit: int, cursor: str | None
+    population: Population, show: Show, where: Condition, limit: int, cursor: str | None
 ) -> ProfilePage:
     after = None if cursor is None else person_of(cursor)
     found = await population.select(where, limit=limit + 1, after=after)
     page = found[:limit]
     return ProfilePage(
-        profiles=[ProfileOut.of(profile) for profile in page],
+        profiles=[show(profile) for profile in page],
         next_cursor=cursor_of(page[-1].person) if len(found) > limit else None,
     )
 

@@ -5,6 +5,7 @@ from typing import Annotated, Final
 
 from fastapi import Depends, HTTPException, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from pydantic import SecretStr
 
 from services.runtime.settings import TokenSettings
 
@@ -12,11 +13,12 @@ _scheme: Final = HTTPBearer(auto_error=False, description="one of CUESTREAM_API_
 
 
 class BearerTokens:
-    """The accepted tokens; comparing takes the same time whichever part differs."""
+    """The accepted tokens, comma between; comparing takes the same time whichever part differs."""
 
-    def __init__(self, settings: TokenSettings) -> None:
-        listed = settings.api_tokens.get_secret_value().split(",")
-        self._tokens = [token.strip().encode() for token in listed if token.strip()]
+    def __init__(self, listed: TokenSettings | SecretStr) -> None:
+        setting = listed if isinstance(listed, SecretStr) else listed.api_tokens
+        texts = map(str.strip, setting.get_secret_value().split(","))
+        self._tokens = [text.encode() for text in texts if text]
 
     def accepts(self, presented: str) -> bool:
         """Whether it is one of them; with none configured nothing is accepted."""

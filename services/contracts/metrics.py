@@ -159,6 +159,22 @@ OUTBOX_PENDING: Final = Metric(
     service="triggers-api",
     meaning="Published revisions that have not reached Kafka yet.",
 )
+BACKTESTS: Final = Metric(
+    name="cuestream_backtests_total",
+    kind="counter",
+    unit="jobs",
+    service="triggers-api",
+    labels=("outcome",),
+    meaning="Backtests that this process ran: done or failed.",
+)
+ROLLOUT_STEPS: Final = Metric(
+    name="cuestream_rollout_steps_total",
+    kind="counter",
+    unit="steps",
+    service="triggers-api",
+    labels=("outcome",),
+    meaning="Steps of rollouts: advanced, done, halted (and the trigger paused), or ended.",
+)
 PROFILE_UPSERTS: Final = Metric(
     name="cuestream_profile_upserts_total",
     kind="counter",
@@ -279,6 +295,16 @@ RECEIPTS: Final = Metric(
     meaning="What came back of sends: delivered, bounced, opened, clicked, unsubscribed and so on.",
 )
 
+JOBS_DONE: Final = Metric(
+    name="cuestream_jobs_total",
+    kind="counter",
+    unit="runs",
+    service="profile-store",
+    labels=("job", "outcome"),
+    meaning="Scheduled jobs: done, refused (nothing found was good enough to publish), failed, or"
+    " left to another instance.",
+)
+
 METRICS: Final = (
     RECEIPTS,
     INGEST_EVENTS, INGEST_REQUESTS, INGEST_SECONDS, INGEST_PENDING, EVENTS, HOPS,
@@ -287,5 +313,6 @@ METRICS: Final = (
     CAP_SUPPRESSIONS, DECISION_SECONDS, INGEST_TO_COMMAND_SECONDS, CONSUMER_LAG, TIMERS,
     STATE_PERSONS, DEFINITIONS_REVISION, OUTBOX_PENDING, PROFILE_UPSERTS, LEDGER, ATTEMPTS,
     RETRIES, SEND_SECONDS, DEAD_LETTERS, CIRCUIT_OPEN, RATE_LIMITED, QUARANTINED, ENDED_UNSENT,
-    STOPPED, DECISION_LOG, DECISION_LOG_SECONDS, FINDINGS,
+    STOPPED, DECISION_LOG, DECISION_LOG_SECONDS, BACKTESTS, ROLLOUT_STEPS, FINDINGS,
+    JOBS_DONE,
 )  # fmt: skip

@@ -17,9 +17,10 @@ from services.contracts.codec import (
     encode_hop,
     encode_json,
 )
+from services.contracts.command import Moved
 from services.contracts.control import Answer, Ask, Forward
 from services.contracts.decision import Decision, Outcome
-from services.contracts.definitions import Policy, Tag, Trigger
+from services.contracts.definitions import AnyDefinition
 from services.contracts.delivery import Delivery, DeliveryStatus
 from services.contracts.event import Event
 from services.contracts.time import Micros
@@ -193,13 +194,16 @@ class People:
         person.folded += 1
         for hop in out.hops:
             self.links.setdefault((person.name, hop.person), deque()).append(hop)
-        written = encode_json([out.commands, out.decisions, out.profiles, out.hops, out.counts])
+        written = encode_json(
+            [out.commands, out.notices, out.decisions, out.profiles, out.hops, out.counts]
+        )
         if person.folded <= len(person.outputs):
             assert written == person.outputs[person.folded - 1]
         else:
             person.outputs.append(written)
             self.told.setdefault(person.name, []).extend(out.decisions)
             self.out.commands += out.commands
+            self.out.notices += out.notices
             self.out.decisions += out.decisions
             self.out.profiles += out.profiles
             self.out.hops += out.hops
@@ -252,6 +256,19 @@ class People:
             name = target
         return name
 
+    def noticed(self, name: str) -> str:
+        """Whom the notices lead to, as the dispatcher follows them."""
+        latest: dict[str, Moved] = {}
+        for one in self.out.notices:
+            if isinstance(one, Moved):
+                assert one.at >= latest.get(one.person, one).at
+                latest[one.person] = one
+        seen = [name]
+        while (moved := latest.get(seen[-1])) is not None and moved.into not in seen:
+            seen.append(moved.into)
+        ends = moved is None or moved.into == seen[-1]
+        return seen[-1] if ends else min(seen)
+
     def asked(self, name: str) -> list[str]:
         """Who has yet to answer them."""
         return open_asks(self.state(name))
@@ -268,12 +285,12 @@ class People:
 ANN, BOB, CAT, DAN = "ann", "bob", "cat", "dan"
 
 
-def people_of(*definitions: Trigger | Tag | Policy, **workspace: Any) -> People:
+def people_of(*definitions: AnyDefinition, **workspace: Any) -> People:
     """Nobody yet, under these definitions."""
     return People(rules=compile_rules(bundle(*definitions, **workspace)))
 
 
-def merged(*definitions: Trigger | Tag | Policy) -> People:
+def merged(*definitions: AnyDefinition) -> People:
     """Ann was seen, and Bob took her in."""
     people = people_of(*definitions)
     people.event(ANN)

@@ -351,8 +351,6 @@ class Traveller:
             traits.pop(tag.remove, None)
         elif not self.run.held_out and tag.set is not None:
             traits[tag.set] = tag.value
-        if "consent" in (tag.set, tag.remove):
-            self.reference.review()
         self.came_by(number, None)
 
     def ask(self, number: int, wish: Offer | Handoff) -> None:

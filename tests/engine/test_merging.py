@@ -208,6 +208,7 @@ def test_a_ring_in_which_all_answered_is_stood_for_by_the_least(names: tuple[str
         people.event(name)
     people.settle()
     assert {people.home(name) for name in names} == {ANN}
+    assert {people.noticed(name) for name in names} == {ANN}
     assert people.tag(ANN, "orders") == 2 * len(names)
     assert people.asked(ANN) == []
 

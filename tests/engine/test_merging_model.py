@@ -160,6 +160,7 @@ class Model:
         people.settle()
         homes = {name: people.home(name) for name in NAMES[: self.count]}
         living = sorted(set(homes.values()))
+        assert {name: people.noticed(name) for name in homes} == homes
         for name in living:
             assert people.asked(name) == []
             for other, home in homes.items():

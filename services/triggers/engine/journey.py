@@ -13,7 +13,7 @@ from services.triggers.engine.candidates import Candidate, Moment, packed_proper
 from services.triggers.engine.clauses import Subjects, failing
 from services.triggers.engine.fingerprint import fingerprint_parts
 from services.triggers.engine.local import clock_shows
-from services.triggers.engine.person import CONSENT_TRAIT, calendar_for, put_trait
+from services.triggers.engine.person import calendar_for, put_trait
 from services.triggers.engine.program import (
     AT_SEND,
     MATCHED,
@@ -30,7 +30,7 @@ from services.triggers.engine.program import (
     WaitForStep,
     WaitStep,
 )
-from services.triggers.engine.recalls import asked, review
+from services.triggers.engine.recalls import asked
 from services.triggers.engine.records import ask, run_name, send_name, told
 from services.triggers.engine.rules import Rules
 from services.triggers.engine.state import PersonState, Run, packed_id
@@ -205,8 +205,6 @@ def _tag(one: Candidate, step: TagStep, moment: Moment) -> None:
     if not one.held_out:
         if not put_trait(state, name, value, moment.out):
             details["skipped"] = True
-        elif name == CONSENT_TRAIT:
-            review(state, moment.rules, moment.now, moment.out)
         state.changed = True
     _step(one, Outcome.STEPPED, details, moment)
 

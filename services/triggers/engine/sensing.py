@@ -7,7 +7,7 @@ from services.contracts.event import Event
 from services.contracts.time import Micros
 from services.triggers.engine.candidates import Candidate, coming_in
 from services.triggers.engine.limits import NEVER
-from services.triggers.engine.rules import PAUSED, Rule, Rules
+from services.triggers.engine.rules import DECIDED_STATUSES, PAUSED, Rule, Rules
 from services.triggers.engine.sensors import DUE, Entered, Waits, put
 from services.triggers.engine.state import PersonState, Run, Slot
 from services.triggers.engine.watch import WatchSensor
@@ -118,8 +118,8 @@ def come_in(rule: Rule, entered: Sequence[Entered], now: Micros) -> list[Candida
 
 def concerns_everyone(before: Rules, now: Rules) -> bool:
     """Whether these rules want something of people to whom nothing happens, and those did not:
-    an entry begins for all, there are other groups to be in or labels to show, or runs that were
-    held go on (or end)."""
+    an entry begins for all, there are other groups to be in or labels to show, runs that were
+    held go on, or a trigger ended and what it asked for is taken back."""
     if before.stopped > now.stopped or before.stopped_channels - now.stopped_channels:
         return True
     if now.groups is not None and not now.groups.marks() <= (
@@ -130,11 +130,12 @@ def concerns_everyone(before: Rules, now: Rules) -> bool:
         before.shown is None or before.shown.inputs.basis != now.shown.inputs.basis
     ):
         return True
-    resumed = any(
-        status == PAUSED and now.statuses.get(trigger) != PAUSED
-        for trigger, status in before.statuses.items()
-    )
-    return resumed or not set(now.for_everyone) <= set(before.for_everyone)
+    for trigger, status in before.statuses.items():
+        later = now.statuses.get(trigger)
+        resumed = status == PAUSED and later != PAUSED
+        if resumed or (status in DECIDED_STATUSES and later not in DECIDED_STATUSES):
+            return True
+    return not set(now.for_everyone) <= set(before.for_everyone)
 
 
 def stir(state: PersonState, rules: Rules, now: Micros) -> None:

@@ -237,6 +237,7 @@ class Stack:
             **self._environment,
             f"CUESTREAM_{kind.upper()}_PORT": str(port),
             "CUESTREAM_API_PROFILE_STORE_URL": self.profile_store_url,
+            "CUESTREAM_API_DISPATCHER_URL": self._url("dispatcher"),
             "CUESTREAM_PROFILE_STORE_API_URL": self.api_url,
         }
         return Part(

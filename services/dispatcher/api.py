@@ -6,6 +6,7 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, FastAPI, HTTPException, Query, Request
 from pydantic import BaseModel, ConfigDict
 
+from services.contracts.conditions import ID_PATTERN
 from services.contracts.event import PERSON_CHARS_MAX
 from services.dispatcher.ledger_reads import ENTRIES_MAX, Entry, LedgerReader
 from services.runtime.bearer import BearerTokens, require_token
@@ -40,6 +41,12 @@ class Sends(BaseModel):
     sends: list[Send]
 
 
+class Outcomes(BaseModel):
+    """Sends by the state they ended in."""
+
+    outcomes: dict[str, int]
+
+
 router: Final = APIRouter(prefix="/v1/sends", dependencies=[Depends(require_token)])
 
 
@@ -49,6 +56,16 @@ def _reader(request: Request) -> LedgerReader:
 
 
 Reader = Annotated[LedgerReader, Depends(_reader)]
+
+
+@router.get("/outcomes")
+async def outcomes(
+    reader: Reader,
+    trigger: Annotated[str, Query(pattern=ID_PATTERN)],
+    since: Annotated[int, Query(ge=0, le=2**62, description="microseconds; read since then")],
+) -> Outcomes:
+    """What became of a trigger's sends: those under way are not among them."""
+    return Outcomes(outcomes=await reader.outcomes(trigger, since))
 
 
 @router.get("/{send_id}")

@@ -64,6 +64,12 @@ DELETE FROM dispatcher.sends WHERE send_id IN (
     LIMIT :limit)
 """)
 
+_OUTCOMES: Final = text("""
+SELECT state, count(*) AS n FROM dispatcher.sends
+WHERE read_at >= :since AND trigger = :trigger AND state NOT IN ('pending', 'sending')
+GROUP BY state
+""")
+
 _FIELDS: Final = """
 SELECT CAST(send_id AS text), person, trigger, channel, state, attempts, reason, provider_id,
     decided_at, read_at, CASE WHEN state = 'pending' THEN next_attempt_at END AS next_attempt_at,
@@ -124,6 +130,13 @@ class LedgerReader:
             async with self._engine.connect() as connection:
                 rows = (await connection.execute(_OF_PERSON, values)).mappings().all()
         return [Entry(**row) for row in rows]
+
+    async def outcomes(self, trigger: str, since: Micros) -> dict[str, int]:
+        """By state how many sends of a trigger, read since then, have come to an end."""
+        values = {"trigger": trigger, "since": since}
+        with transient_errors():
+            async with self._engine.connect() as connection:
+                return {row.state: row.n for row in await connection.execute(_OUTCOMES, values)}
 
     async def prune(self, days: int) -> int:
         """Forget reported sends older than `days`, some at a time; returns how many.

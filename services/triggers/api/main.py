@@ -4,6 +4,7 @@ import asyncio
 import random
 import time
 from typing import Final
+from uuid import uuid4
 
 from sqlalchemy.exc import ProgrammingError
 
@@ -22,6 +23,7 @@ from services.triggers.api.oidc import Keys, Oidc, OidcSettings, fetch_over_http
 from services.triggers.api.profiles_client import ProfileStore
 from services.triggers.api.settings import ApiSettings
 from services.triggers.api.template_routes import template_routes
+from services.triggers.api.trial import around_publishing
 from services.triggers.definitions.kafka import KafkaAnnouncer
 from services.triggers.definitions.postgres import PostgresStore
 from services.triggers.definitions.postgres_access import PostgresAnswers, PostgresTokens
@@ -73,7 +75,7 @@ async def main(settings: ApiSettings, stop: asyncio.Event) -> None:
         SystemExit: the database has not been migrated, or the port is taken.
     """
     engine = make_engine(settings, application="cuestream triggers-api")
-    people = ProfileStore.of(settings)
+    people, ledger = ProfileStore.of(settings), ProfileStore.ledger_of(settings)
     try:
         await wait_for_database(engine)
         wall = WallClock()
@@ -99,6 +101,17 @@ async def main(settings: ApiSettings, stop: asyncio.Event) -> None:
         )
         watch = Watch(definitions, metrics)
         await watch.look()
+        around = around_publishing(
+            settings,
+            engine,
+            definitions,
+            check_whole,
+            store=people,
+            ledger=ledger,
+            metrics=metrics,
+            owner=str(uuid4()),
+            now=now,
+        )
         app = make_app(
             definitions,
             workspace=settings.workspace,
@@ -112,18 +125,20 @@ async def main(settings: ApiSettings, stop: asyncio.Event) -> None:
             metrics=metrics,
             health=Health(ready={"database": watch.problem}),
             relay_problem=lambda: relay.problem,
-            more_routers=[template_routes(definitions, people)],
+            more_routers=[template_routes(definitions, people), *around.routers],
         )
         if not settings.api_tokens.get_secret_value():
             _log.warning("CUESTREAM_API_TOKENS is empty: only API tokens and OIDC let in")
         _log.info("listening", host=settings.host, port=settings.api_port)
         async with asyncio.TaskGroup() as group:
-            background = [group.create_task(relay.run()), group.create_task(watch.run())]
+            workers = (relay, watch, around.runner, around.controller)
+            background = [group.create_task(worker.run()) for worker in workers]
             await serve(app, host=settings.host, port=settings.api_port, stop=stop)
             for task in background:
                 task.cancel()
     finally:
         await people.close()
+        await ledger.close()
         await engine.dispose()
 
 

@@ -9,7 +9,7 @@ from fastapi.openapi.utils import get_openapi
 from services.contracts.definitions import Policy, Tag, Trigger, Workspace
 from services.contracts.groups import Lifecycle, Segment
 from services.contracts.templates import Template
-from services.triggers.api import access_resources, resources, template_resources
+from services.triggers.api import access_resources, resources, template_resources, trial_resources
 from services.triggers.api.documenting import INSTANT, complete
 
 _REF: Final = "#/components/schemas/{name}"
@@ -118,6 +118,7 @@ _STRUCTS: Final = (
     resources.Problem,
     *access_resources.STRUCTS,
     *template_resources.STRUCTS,
+    *trial_resources.STRUCTS,
 )
 
 PROBLEMS: Final = {

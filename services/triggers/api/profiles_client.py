@@ -62,6 +62,13 @@ class ProfileStore:
         shared = settings.api_tokens.get_secret_value().split(",")[0].strip()
         return cls(settings.api_profile_store_url, own or shared)
 
+    @classmethod
+    def ledger_of(cls, settings: ApiSettings) -> "ProfileStore":
+        """The dispatcher's own API, asked the same way."""
+        own = settings.api_dispatcher_token.get_secret_value()
+        shared = settings.api_tokens.get_secret_value().split(",")[0].strip()
+        return cls(settings.api_dispatcher_url, own or shared)
+
     async def profile(self, id_: str) -> StoredProfile | None:
         """See the port."""
         return await self.fetch(f"/v1/profiles/{quote(id_, safe='')}", StoredProfile)
@@ -80,6 +87,25 @@ class ProfileStore:
             raise _away(type(error).__name__) from error
         if answer.status_code == httpx.codes.NOT_FOUND:
             return None
+        if answer.status_code != httpx.codes.OK:
+            raise _away(f"it answered {answer.status_code}")
+        try:
+            return msgspec.json.decode(answer.content, type=type_)
+        except msgspec.DecodeError as error:
+            raise _away("its answer cannot be read") from error
+
+    async def ask(self, path: str, body: Any, type_: type[T]) -> T:
+        """What the store answers to a question that is sent as JSON.
+
+        Raises:
+            Transient: as `fetch`, and where it refuses the question.
+        """
+        content = msgspec.json.encode(body)
+        headers = {"content-type": "application/json"}
+        try:
+            answer = await self._http.post(path, content=content, headers=headers)
+        except httpx.HTTPError as error:
+            raise _away(type(error).__name__) from error
         if answer.status_code != httpx.codes.OK:
             raise _away(f"it answered {answer.status_code}")
         try:

@@ -43,14 +43,20 @@ class WrongBody(DefinitionError):
 T = TypeVar("T")
 
 
-async def read_struct(request: Request, type_: type[T], default: T | None = None) -> T:
+async def read_struct(
+    request: Request,
+    type_: type[T],
+    default: T | None = None,
+    *,
+    bytes_max: int = STRUCT_BYTES_MAX,
+) -> T:
     """The body as a struct, `default` where there is none.
 
     Raises:
         NotJson, WrongBody: with the place of what is wrong.
         HTTPException: 413, it is too long.
     """
-    raw = await read_body(request, STRUCT_BYTES_MAX)
+    raw = await read_body(request, bytes_max)
     if not raw and default is not None:
         return default
     value = decode_value(raw)

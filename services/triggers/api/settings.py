@@ -1,5 +1,6 @@
 """Settings of the triggers API."""
 
+from pathlib import Path
 from typing import Self
 
 from pydantic import Field, SecretStr, model_validator
@@ -29,6 +30,22 @@ class ApiSettings(KafkaSettings, DatabaseSettings, TokenSettings):
     )
     api_profile_store_token: SecretStr = Field(
         SecretStr(""), description="its bearer token; empty: the first of the API's own"
+    )
+    api_dispatcher_url: str = Field(
+        "http://127.0.0.1:8083", description="where it is read what became of sends"
+    )
+    api_dispatcher_token: SecretStr = Field(
+        SecretStr(""), description="its bearer token; empty: the first of the API's own"
+    )
+    api_backtests: int = Field(1, ge=0, le=16, description="backtests at a time; 0: none here")
+    api_backtest_seconds_max: int = Field(
+        3600, ge=1, le=86_400, description="a backtest that takes longer is ended"
+    )
+    api_backtest_folder: Path | None = Field(
+        None, description="files of events that backtests may ask for by name"
+    )
+    api_rollout_seconds: float = Field(
+        10.0, ge=0.1, le=3600, description="how often rollouts are looked at"
     )
     outbox_poll_ms: int = Field(
         100, ge=10, le=200, description="how often the relay looks for what was published"

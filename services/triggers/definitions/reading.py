@@ -45,6 +45,11 @@ class Reading:
         async with self._store.reading() as reader:
             return await reader.page(kind, status=status, after=after, limit=limit)
 
+    async def current(self) -> list[Stored]:
+        """All definitions but the archived, in order of kind and id."""
+        async with self._store.reading() as reader:
+            return await reader.current()
+
     async def waiting(self, *, after: tuple[str, str], limit: int) -> list[Stored]:
         """Definitions in review, in order of kind and id, from after `after`."""
         async with self._store.reading() as reader:

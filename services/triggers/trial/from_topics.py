@@ -53,7 +53,7 @@ async def explain_from_topics(
     events: list[Event] = []
     for followed in range(1 + MERGES_FOLLOWED_MAX):
         partition = partition_of(person.encode(), partitions)
-        state = await _state(settings, person, partition)
+        state = await state_from_topic(settings, person, partition)
         decisions += await _decisions(settings, person, partition)
         events += await _events(settings, person, partition, records_back)
         if state.merged_into is None or followed == MERGES_FOLLOWED_MAX:
@@ -64,7 +64,13 @@ async def explain_from_topics(
     return explain(state, trigger, rules, decisions, now, events, step=step)
 
 
-async def _state(settings: KafkaSettings, person: str, partition: int) -> PersonState:
+async def state_from_topic(settings: KafkaSettings, person: str, partition: int) -> PersonState:
+    """The person's state as it stands on the worker's changelog.
+
+    Raises:
+        Transient: the broker fails or lacks the topic.
+        CuestreamError: nobody knows the person.
+    """
     key, newest = person.encode(), None
     async for record in read_topic(
         settings, CHANGELOG, timeout_seconds=READ_SECONDS_MAX, partition=partition

@@ -5,7 +5,7 @@ from typing import Any
 
 from services.contracts.errors import Malformed
 from services.contracts.profile import Profile
-from services.contracts.time import Micros
+from services.contracts.time import HOUR, Micros
 from services.profile_store.limits import problem_of
 from services.profile_store.profiles import TagFilter, Written, newest
 
@@ -14,12 +14,13 @@ class MemoryProfiles:
     """Keeps profiles in a dict. `failing` makes the next calls raise what stands in it.
 
     `history` holds what has become of the `discrete` tags and of the segments, by person,
-    kind, name and instant.
+    kind, name and instant; `tag_changes` when each tag was first and last noticed to change.
     """
 
     def __init__(self, discrete: Callable[[], Sequence[str]] = tuple) -> None:
         self.stored: dict[str, Profile] = {}
         self.history: dict[tuple[str, str, str, Micros], Any] = {}
+        self.tag_changes: dict[str, tuple[Micros, Micros]] = {}
         self._discrete = discrete
         self.failing: list[Exception] = []
 
@@ -37,9 +38,20 @@ class MemoryProfiles:
             if known is None or age > (known.as_of, known.source_offset):
                 self.stored[profile.person] = profile
                 written += 1
+                if profile.merged_into is None:
+                    self._notice(known, profile)
                 if known is not None and profile.merged_into is None:
                     self._remember(known, profile)
         return Written(written=written, stale=len(batch) - written)
+
+    def _notice(self, known: Profile | None, profile: Profile) -> None:
+        for tag, value in profile.tags.items():
+            changed = not _equal(value, 0) and value not in (None, [])
+            if known is not None:
+                changed = not _equal(known.tags.get(tag), value)
+            since, last = self.tag_changes.get(tag, (profile.as_of, profile.as_of - HOUR))
+            if changed and last <= profile.as_of - HOUR:
+                self.tag_changes[tag] = (since, profile.as_of)
 
     def _remember(self, known: Profile, profile: Profile) -> None:
         for tag in self._discrete():

@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.contracts.errors import Malformed
 from services.contracts.profile import Profile
+from services.contracts.time import HOUR
 from services.profile_store.jsonb import from_jsonb, from_text, to_jsonb, to_text
 from services.profile_store.limits import problem_of
 from services.profile_store.profiles import TagFilter, Written, newest
@@ -18,6 +19,11 @@ from services.runtime.database import transient_errors
 SCHEMA: Final = "profile_store"
 DATA_SQLSTATES: Final = ("22", "23", "54")
 """Beginnings of the codes that blame the data: data exception, constraint, program limit."""
+
+NOTICED_MAX: Final = 32
+"""Profiles of a batch that are looked at for the tags that changed in them."""
+NOTICED_EVERY: Final = HOUR
+"""A tag that changed is written down no more often."""
 
 _TYPES: Final = {
     "person": "text",
@@ -52,6 +58,7 @@ def _put_statement() -> TextClause:
 
     The rows as they were are read, and locked, before they are replaced: what has become
     another value in those that are is history. A person's first snapshot changes nothing.
+    That tags still change at all is noticed in the first few of them; see `tag_changes`.
     """
     names = ", ".join(_TYPES)
     travels = {
@@ -90,6 +97,23 @@ told AS (
     SELECT person, 'segment', name, as_of, 'false' FROM changed, unnest(old_segments) AS name
     WHERE name <> ALL (new_segments)
     ON CONFLICT (person, kind, name, at) DO UPDATE SET value = excluded.value
+),
+looked_at AS (
+    SELECT written.as_of, before.tags AS old_tags, written.tags AS new_tags
+    FROM written LEFT JOIN before USING (person)
+    WHERE written.merged_into IS NULL LIMIT {NOTICED_MAX}
+),
+noticed AS (
+    INSERT INTO profile_store.tag_changes AS known (name, since, at)
+    SELECT name, max(as_of), max(as_of) FROM looked_at, jsonb_each(new_tags) AS tag (name, value)
+    WHERE CASE WHEN old_tags IS NULL THEN value NOT IN ('null', '0', '[]')
+        ELSE NULLIF(old_tags -> name, 'null') IS DISTINCT FROM NULLIF(value, 'null') END
+        AND NOT EXISTS (
+            SELECT FROM profile_store.tag_changes AS known
+            WHERE known.name = tag.name AND known.at > as_of - {NOTICED_EVERY}
+        )
+    GROUP BY name ORDER BY name
+    ON CONFLICT (name) DO UPDATE SET at = greatest(known.at, excluded.at)
 )
 SELECT count(*) FROM written
 """)  # noqa: S608  (only our own column names)

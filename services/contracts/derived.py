@@ -106,7 +106,8 @@ class Predict(
     `alive`: the probability of buying again at all; `purchases`: how many are expected within
     `horizon`; both by `bg_nbd`. `value`: the expected value of one purchase, by `gamma_gamma`.
     `frequency` is a tag of repeat purchases, `recency` and `tenure` tags of whole days since
-    the last and the first one, `monetary` a tag of the mean value of the repeat purchases.
+    the last and the first one. For `gamma_gamma` `monetary` is a tag of the mean value of
+    purchases, and `frequency` of how many of them there are: all, or all repeats.
     `parameters` are the model's, `fit` what the job that fitted them said of how well.
     """
 

@@ -65,9 +65,9 @@ class Scheduler:
         self._jobs = jobs
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Until `stop` is set; returns at once where no hour is set."""
+        """Until `stop` is set, also where no hour is set and nothing is to be done."""
         if not self._at:
-            return
+            await stop.wait()
         while not stop.is_set():
             slot = slot_of(self._time(), self._at)
             try:

@@ -103,7 +103,12 @@ async def test_a_database_that_is_away_is_asked_again(monkeypatch: pytest.Monkey
 
 async def test_without_an_hour_nothing_is_scheduled() -> None:
     day = Day(at="")
-    await day.scheduler.run(day.stop)
+    running = asyncio.create_task(day.scheduler.run(day.stop))
+    await asyncio.sleep(0)
+    # Its end would be that of the whole process.
+    assert not running.done()
+    day.stop.set()
+    await running
     assert day.started == []
 
 

@@ -22,6 +22,7 @@ STAGE = lifecycle(
     },
     {"from": ["asleep"], "to": "back", "when": {"tag": "recent", "op": "lt", "value": 90}},
 )
+KNOWN = {"trait": "x", "op": "exists"}
 MOVED = trigger("moved", entry={"events": ["$lifecycle_changed"]})
 
 
@@ -208,22 +209,26 @@ def test_a_new_name_changes_nothing() -> None:
     ("fields", "place", "reason"),
     [
         ({"initial": "c"}, "initial", "none of the states"),
-        ({"transitions": [{"to": "c", "when": {"trait": "x", "op": "exists"}}]}, "transitions[0].to", "none of the states"),
+        ({"transitions": [{"to": "c", "when": KNOWN}]}, "transitions[0].to", "none of the states"),
         (
-            {"transitions": [{"from": ["c"], "to": "b", "when": {"trait": "x", "op": "exists"}}]},
+            {"transitions": [{"from": ["c"], "to": "b", "when": KNOWN}]},
             "transitions[0].from",
             "none of the states",
         ),
         (
-            {"transitions": [{"from": ["b"], "to": "b", "when": {"trait": "x", "op": "exists"}}]},
+            {"transitions": [{"from": ["b"], "to": "b", "when": KNOWN}]},
             "transitions[0].from",
             "where it leads to",
         ),
         ({"states": ["a", "b", "b"]}, "states", "2 times"),
-        ({"states": ["a", "b", "any"], "transitions": [
-            {"to": "b", "when": {"trait": "x", "op": "exists"}},
-            {"to": "any", "when": {"trait": "x", "op": "exists"}},
-        ]}, "states", "means every state"),
+        (
+            {
+                "states": ["a", "b", "any"],
+                "transitions": [{"to": "b", "when": KNOWN}, {"to": "any", "when": KNOWN}],
+            },
+            "states",
+            "means every state",
+        ),
         ({"states": ["a", "b", "d"]}, "states", "no transition leads to 'd'"),
         (
             {"transitions": [{"to": "b", "when": {"tag": "life", "op": "exists"}}]},
@@ -236,11 +241,11 @@ def test_a_new_name_changes_nothing() -> None:
             "there is no event here",
         ),
     ],
-)  # fmt: skip
+)
 def test_a_life_cycle_that_cannot_be_right_is_refused(
     fields: dict[str, Any], place: str, reason: str
 ) -> None:
-    given = {"transitions": [{"to": "b", "when": {"trait": "x", "op": "exists"}}], **fields}
+    given = {"transitions": [{"to": "b", "when": KNOWN}], **fields}
     states = given.pop("states", ["a", "b"])
     transitions = given.pop("transitions")
     problems = check(bundle(lifecycle("life", states, *transitions, **given)))

@@ -72,6 +72,8 @@ def decide(  # noqa: C901  (hot: written out)
     out.counts[outcome] += 1
     if faults is not None:
         event = rules.quality.weigh(state, event, faults, at, now, out)
+    if now >= state.next_due:
+        begun = (begun or []) + pass_time(state, rules, now, out)
     # What nearly every event says of the person; `absorb` takes in all of it.
     last_seen_at = state.last_seen_at
     if (
@@ -89,9 +91,6 @@ def decide(  # noqa: C901  (hot: written out)
         state.last_seen_at = at
     state.changed = True
     due_at = state.next_due
-    if now >= due_at:
-        begun = (begun or []) + pass_time(state, rules, now, out)
-        due_at = state.next_due
     name = event.name
     react, hear, awaited = rules.reactions.get(name), rules.hearing.get(name), name in rules.awaited
     found = react and react(event.properties, state, at, now, late, out)

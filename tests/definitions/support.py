@@ -10,12 +10,27 @@ from services.contracts.definitions import Bundle, Policy, Tag, Trigger
 from services.contracts.entries import Entry
 from services.contracts.steps import Send, Step
 from services.contracts.time import SECOND, Micros
-from services.triggers.definitions.actors import STATIC, Origin
+from services.triggers.definitions.actors import STATIC, Actor, Origin, Role
 from services.triggers.definitions.memory import MemoryStore, Tables
+from services.triggers.definitions.rights import ReviewMode
 from services.triggers.definitions.service import Definitions
 from services.triggers.definitions.store import Store
 
 ROOT = Origin(actor=STATIC, request_id="test")
+
+
+def person(id_: str, role: Role = "reviewer") -> Origin:
+    """A request of somebody with a token."""
+    actor = Actor(id=id_, name=id_.title(), role=role, kind="token", person=True)
+    return Origin(actor=actor, request_id=f"request-of-{id_}")
+
+
+def program(id_: str = "ci", role: Role = "administrator") -> Origin:
+    """A request of a program with a token."""
+    actor = Actor(id=id_, name=id_, role=role, kind="token", credential="tok_0")
+    return Origin(actor=actor, request_id=f"request-of-{id_}")
+
+
 START: Micros = 1_790_000_000 * SECOND
 
 
@@ -68,10 +83,14 @@ def check_tags(bundle: Bundle) -> list[tuple[str, str]]:
     ]
 
 
-def make_definitions(store: Store | None = None) -> Definitions:
+def make_definitions(store: Store | None = None, review: ReviewMode = "people") -> Definitions:
     """The service, over a store in memory unless another is given."""
     return Definitions(
-        store or MemoryStore(Tables()), check_tags, workspace="default", now=lambda: START
+        store or MemoryStore(Tables()),
+        check_tags,
+        workspace="default",
+        now=lambda: START,
+        review=review,
     )
 
 

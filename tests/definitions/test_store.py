@@ -3,19 +3,21 @@
 import asyncio
 from collections.abc import Iterable
 
+import msgspec
 import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.contracts.definitions import VERSIONS_KEPT_MAX, DefinitionRecord, Kind
+from services.triggers.definitions.auditing import Wanted, entry_of
 from services.triggers.definitions.memory import MemoryOutbox, MemoryStore, Tables
 from services.triggers.definitions.outbox import Desk, Outbox
 from services.triggers.definitions.postgres import PostgresStore
 from services.triggers.definitions.postgres_outbox import PostgresOutbox
 from services.triggers.definitions.store import Store
-from services.triggers.definitions.values import Definition, Status, Stored
-from tests.definitions.support import START, needing, policy, tag, trigger
+from services.triggers.definitions.values import Definition, Review, Status, Stored, Submission
+from tests.definitions.support import START, needing, person, policy, tag, trigger
 
 
 def stored(definition: Definition, kind: Kind = "trigger", **changes: object) -> Stored:
@@ -102,6 +104,63 @@ class StoreSuite:
             await writer.save(stored(tag("d"), "tag", status="draft", version=0))
             # A transaction sees its own writes.
             assert [one.id for one in await writer.current()] == ["c", "d", "a"]
+
+    async def test_versions_come_newest_first_in_pages(self, store: Store) -> None:
+        for number in range(1, 5):
+            status: Status = "archived" if number == 3 else "live"
+            one = stored(trigger(version=number), version=number, status=status)
+            async with store.writing() as writer:
+                (saved,) = await writer.publish([one], START + number)
+                await writer.record([entry_of(person("ann"), "published", None, saved)])
+        async with store.reading() as reader:
+            first = await reader.versions("trigger", "cart_left", below=None, limit=3)
+            rest = await reader.versions("trigger", "cart_left", below=2, limit=3)
+            second = await reader.version("trigger", "cart_left", 2)
+            none = await reader.version("trigger", "cart_left", 5)
+        assert [(one.version, one.revision, one.published_at, one.by) for one in first] == [
+            (number, number, START + number, "ann") for number in (4, 3, 2)
+        ]
+        assert [one.definition is None for one in first] == [False, True, False]
+        assert [one.version for one in rest] == [1]
+        assert second == first[2]
+        assert second is not None
+        assert second.definition == trigger(version=2)
+        assert none is None
+
+    async def test_what_waits_for_review_is_listed_over_all_kinds(self, store: Store) -> None:
+        review = Review(authors=("ann",), submitted=Submission(by="ann", at=START, note="please"))
+        async with store.writing() as writer:
+            await writer.save(stored(trigger("b"), status="in_review", review=review))
+            await writer.save(stored(tag("z"), "tag", status="in_review", review=review))
+            await writer.save(stored(trigger("a"), review=Review(authors=("ann",))))
+            await writer.save(stored(trigger("c"), review=review))
+        async with store.reading() as reader:
+            found = await reader.waiting(after=("", ""), limit=9)
+            later = await reader.waiting(after=("trigger", "b"), limit=9)
+        assert [(one.kind, one.id) for one in found] == [
+            ("tag", "z"), ("trigger", "b"), ("trigger", "c"),
+        ]  # fmt: skip
+        assert found[0].review == review
+        assert [one.id for one in later] == ["c"]
+
+    async def test_entries_are_kept_exactly_and_numbered_in_order(self, store: Store) -> None:
+        made = [
+            entry_of(person(who), "created", None, stored(trigger(f"t{number}")), note="\u4e8c")
+            for number, who in enumerate(("ann", "ben", "ann"))
+        ]
+        async with store.writing() as writer:
+            await writer.record(made[:2])
+            await writer.record([])
+        async with store.writing() as writer:
+            await writer.record(made[2:])
+        async with store.reading() as reader:
+            found = await reader.entries_since(0, 9)
+            newest = await reader.entries(Wanted(actor_id="ann"), below=None, limit=1)
+            older = await reader.entries(Wanted(actor_id="ann"), below=newest[0].number, limit=9)
+            rest = await reader.entries_since(found[0].number, 1)
+        assert [msgspec.structs.replace(one, number=0) for one in found] == made
+        assert found[0].number < found[1].number < found[2].number
+        assert (newest, older, rest) == ([found[2]], [found[0]], [found[1]])
 
     async def test_each_publication_takes_the_next_revision(self, store: Store) -> None:
         async with store.writing() as writer:

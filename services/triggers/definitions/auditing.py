@@ -9,13 +9,13 @@ from typing import Any, Final, Literal
 
 import msgspec
 
-from services.contracts.definitions import KINDS
+from services.contracts.definitions import KINDS, Kind
 from services.contracts.errors import CuestreamError
 from services.contracts.time import Micros
 from services.triggers.definitions.actors import Origin
 from services.triggers.definitions.rows import from_body, to_body
 from services.triggers.definitions.tokens import Token
-from services.triggers.definitions.values import Stored
+from services.triggers.definitions.values import Review, Stored
 
 Action = Literal[
     "bootstrapped", "adopted", "created", "edited", "discarded", "submitted", "withdrawn",
@@ -139,18 +139,23 @@ def _who(by: Origin) -> dict[str, Any]:
 
 def stored_body(stored: Stored) -> dict[str, Any]:
     """All of a definition's row as JSON values."""
-    bare = msgspec.to_builtins(msgspec.structs.replace(stored, draft=None, published=None))
-    return {**bare, "draft": to_body(stored.draft), "published": to_body(stored.published)}
+    bare = msgspec.structs.replace(stored, draft=None, published=None)
+    return {
+        **msgspec.json.decode(msgspec.json.encode(bare)),
+        "draft": to_body(stored.draft),
+        "published": to_body(stored.published),
+    }
 
 
 def stored_of(body: dict[str, Any]) -> Stored:
     """The row again."""
-    bare = msgspec.convert({**body, "draft": None, "published": None}, Stored)
-    return msgspec.structs.replace(
-        bare,
-        draft=from_body(bare.kind, body["draft"]),
-        published=from_body(bare.kind, body["published"]),
-    )
+    kind: Kind = body["kind"]
+    made = {
+        "review": msgspec.convert(body["review"], Review),
+        "draft": from_body(kind, body["draft"]),
+        "published": from_body(kind, body["published"]),
+    }
+    return Stored(**{**body, **made})
 
 
 def replay(entries: Iterable[Entry], onto: Replayed | None = None) -> Replayed:

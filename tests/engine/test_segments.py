@@ -7,6 +7,7 @@ import pytest
 from services.contracts.decision import Outcome
 from services.contracts.time import DAY, HOUR
 from services.triggers.engine import check
+from services.triggers.engine.explain import explain
 from tests.engine.build import NOON, Log, bundle, log_of, segment, tag, trigger
 
 ORDERS = tag("orders", window="30d")
@@ -243,6 +244,17 @@ def test_a_condition_asks_for_a_segment() -> None:
     assert [nobody.event()[0].outcome, nobody.event()[0].outcome] == [
         Outcome.SENT, Outcome.AUDIENCE,
     ]  # fmt: skip
+
+
+def test_an_explanation_says_who_is_no_member() -> None:
+    it = log(ORDERS, BUYERS, trigger(audience={"segment": "buyers"}))
+    it.event()
+    told = explain(it.state, "hello", it.rules, it.out.decisions, NOON)
+    assert told.sentence.endswith("they are not in segment buyers (audience)")
+    (audience,) = [one for one in told.findings if one.kind == "audience"]
+    assert [(one.subject, one.name, one.op, one.holds) for one in audience.clauses] == [
+        ("segment", "buyers", "member", False)
+    ]
 
 
 def test_an_event_that_moves_nothing_a_segment_reads_does_not_look() -> None:

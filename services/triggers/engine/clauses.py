@@ -10,6 +10,8 @@ from typing import Any
 from services.contracts.conditions import Condition
 
 NUMERIC = frozenset({int, float})
+MEMBER = "member"
+"""In the place of an op, of a clause that asks for a segment."""
 
 
 def segment_name(segment: str) -> str:
@@ -165,7 +167,7 @@ def failing(
     details: dict[str, Any] = {
         "clause": place,
         subject: which,
-        "op": condition.op or "member",
+        "op": condition.op or MEMBER,
         "actual": subjects.value(condition),
     }
     if condition.value is not None:

@@ -10,7 +10,15 @@ from services.contracts.entries import Entry, TagChange, Threshold
 from services.contracts.event import Event
 from services.contracts.steps import WaitFor
 from services.contracts.time import Micros
-from services.triggers.engine.clauses import Subjects, clause_holds, failing, lookup
+from services.triggers.engine.clauses import (
+    MEMBER,
+    Subjects,
+    clause_holds,
+    failing,
+    holds,
+    lookup,
+    subject_of,
+)
 from services.triggers.engine.explain_texts import clause_text, instant, names_text, value_text
 from services.triggers.engine.rules import Rule, Rules
 from services.triggers.engine.state import PersonState
@@ -24,7 +32,8 @@ WITHOUT: Final = "entry.absence.without"
 class Clause(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One clause of a condition: where it stands, the value it found, whether it holds.
 
-    `subject` is `property`, `trait` or `tag`, `name` which one. `negated`: it stands under an
+    `subject` is `property`, `trait`, `tag` or `segment` (then `op` is `member`), `name` which
+    one. `negated`: it stands under an
     odd number of `not`, so that it has to fail.
     """
 
@@ -188,16 +197,16 @@ def _clauses(
         for number, part in enumerate(parts):
             yield from _clauses(part, subjects, f"{place}.{name}[{number}]", negated=negated)
         return
-    subject = "property" if condition.property else "trait" if condition.trait else "tag"
-    op, actual = condition.op or "exists", subjects.value(condition)
+    (subject, which), actual = subject_of(condition), subjects.value(condition)
+    op = condition.op or ("exists" if condition.segment is None else MEMBER)
     yield Clause(
         place=place,
         subject=subject,
-        name=condition.property or condition.trait or condition.tag or "",
+        name=which,
         op=op,
         value=condition.value,
         actual=actual,
-        holds=clause_holds(op, actual, condition.value),
+        holds=holds(condition, subjects),
         negated=negated,
     )
 

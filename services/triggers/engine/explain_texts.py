@@ -78,6 +78,9 @@ def value_text(value: Any) -> str:
 
 def clause_text(failed: Mapping[str, Any]) -> str:
     """The failing clause of `clauses.failing` in words."""
+    if "segment" in failed:
+        said = "are in" if failed["actual"] else "are not in"
+        return f"they {said} segment {failed['segment']} ({failed['clause']})"
     subject = next(name for name in ("property", "trait", "tag") if name in failed)
     op = str(failed["op"])
     value = f" {value_text(failed['value'])}" if "value" in failed else ""

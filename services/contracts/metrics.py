@@ -181,7 +181,7 @@ PROFILE_UPSERTS: Final = Metric(
     unit="profiles",
     service="profile-store",
     labels=("outcome",),
-    meaning="Profile snapshots: written, stale (a newer one stood there) or dead_letter.",
+    meaning="Profile snapshots: written, stale (a newer one stood there), erased or dead_letter.",
 )
 DECISION_LOG: Final = Metric(
     name="cuestream_decision_log_total",
@@ -305,8 +305,17 @@ JOBS_DONE: Final = Metric(
     " left to another instance.",
 )
 
+BOUNCES: Final = Metric(
+    name="cuestream_dispatcher_bounces_total",
+    kind="counter",
+    unit="notices",
+    service="dispatcher",
+    labels=("kind",),
+    meaning="Notices of mails that came back: hard, soft, unknown where it was none of ours.",
+)
+
 METRICS: Final = (
-    RECEIPTS,
+    RECEIPTS, BOUNCES,
     INGEST_EVENTS, INGEST_REQUESTS, INGEST_SECONDS, INGEST_PENDING, EVENTS, HOPS,
     PEOPLE_MERGED, VALUES_SKIPPED,
     DECISIONS,

@@ -10,7 +10,7 @@ from aiokafka.errors import CommitFailedError, IllegalStateError
 
 from services.contracts.errors import Transient
 from services.contracts.metrics import CONSUMER_LAG
-from services.profile_store.intake import Record
+from services.profile_store.storing import Record
 from services.runtime.kafka import KAFKA_ERRORS
 from services.runtime.logs import get_logger
 from services.runtime.metrics import Metrics

@@ -1,35 +1,22 @@
 """A batch of `decisions` into the log: in order, with bounded retries, bad ones buried."""
 
 import asyncio
-import random
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Final, TypeVar
+from typing import Final
 
 from services.contracts.errors import Malformed, Transient
 from services.contracts.metrics import (
-    DEAD_LETTERS,
     DECISION_LOG,
     DECISION_LOG_SECONDS,
-    RETRIES,
 )
 from services.contracts.time import SECOND
 from services.profile_store.decision_log import DecisionLog, Logged, logged_of
-from services.profile_store.intake import (
-    ATTEMPTS_MAX,
-    ORIGIN,
-    RETRY_FIRST_SECONDS,
-    RETRY_SECONDS_MAX,
-    DeadLetters,
-    Record,
-)
-from services.runtime.backoff import delays
+from services.profile_store.storing import DeadLetters, Record, Storing
 from services.runtime.clock import Clock
-from services.runtime.dead_letters import dead_letter_of
 from services.runtime.logs import get_logger
 from services.runtime.metrics import Metrics
 
 PRUNE_SECONDS: Final = 3600.0
-T = TypeVar("T")
 
 _log = get_logger(__name__)
 
@@ -50,14 +37,11 @@ class DecisionIntake:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._decisions = decisions
-        self._dead_letters = dead_letters
+        self._storing = Storing(dead_letters, metrics, sleep=sleep)
         self._clock = clock
-        self._sleep = sleep
         self._turn = asyncio.Lock()
         self._stored = metrics.counter(DECISION_LOG)
         self._seconds = metrics.histogram(DECISION_LOG_SECONDS)
-        self._dead = metrics.counter(DEAD_LETTERS)
-        self._retries = metrics.counter(RETRIES)
 
     async def store(self, records: Sequence[Record]) -> None:
         """Store a batch, or bury what can never be stored.
@@ -73,7 +57,7 @@ class DecisionIntake:
                 except Malformed as error:
                     await self._bury(record, error)
             if good:
-                done = await self._retrying("decisions", lambda: self._decisions.put(good))
+                done = await self._storing.retrying("decisions", lambda: self._decisions.put(good))
                 self._stored.labels("written").inc(done.written)
                 self._stored.labels("repeated").inc(done.repeated)
                 self._measure(good)
@@ -86,31 +70,8 @@ class DecisionIntake:
         self._seconds.observe(max(0, now - oldest) / SECOND)
 
     async def _bury(self, record: Record, error: Malformed) -> None:
-        letter = dead_letter_of(record, error, origin=ORIGIN)
-        await self._retrying("dead_letters", lambda: self._dead_letters(letter))
-        self._dead.labels(ORIGIN, error.code).inc()
+        await self._storing.bury(record, error)
         self._stored.labels("dead_letter").inc()
-        _log.warning(
-            "dead letter", code=error.code, partition=record.partition, offset=record.offset
-        )
-
-    async def _retrying(self, operation: str, work: Callable[[], Awaitable[T]]) -> T:
-        waits = delays(
-            first_seconds=RETRY_FIRST_SECONDS,
-            max_seconds=RETRY_SECONDS_MAX,
-            attempts_max=ATTEMPTS_MAX,
-            random=random.random,
-        )
-        while True:
-            try:
-                return await work()
-            except Transient as error:
-                wait = next(waits, None)
-                if wait is None:
-                    raise
-                self._retries.labels(operation).inc()
-                _log.warning("trying again", operation=operation, error=str(error))
-                await self._sleep(wait)
 
 
 def _read(record: Record) -> Logged:

@@ -12,6 +12,8 @@ from services.profile_store.decision_api import decision_routes
 from services.profile_store.decision_intake import DecisionIntake, keep_pruned
 from services.profile_store.decision_postgres import PostgresDecisions
 from services.profile_store.defined import Defined, follow
+from services.profile_store.erasing import Erasures, keep_swept
+from services.profile_store.erasing_api import erasure_routes
 from services.profile_store.forgetting import keep_recent
 from services.profile_store.intake import Intake
 from services.profile_store.jobs.api import job_routes
@@ -26,6 +28,8 @@ from services.profile_store.quality_log import QualityLog
 from services.profile_store.sensitive import SealedProfiles
 from services.profile_store.settings import ProfileStoreSettings, sensitive_of
 from services.profile_store.storing import Storing
+from services.profile_store.tag_changes import PostgresTagChanges
+from services.profile_store.tag_changes_api import tag_changes_routes
 from services.runtime.bearer import BearerTokens
 from services.runtime.clock import WallClock
 from services.runtime.database import make_engine, wait_for_database
@@ -58,8 +62,12 @@ async def run(settings: ProfileStoreSettings, stop: asyncio.Event) -> None:
         sensitive = sensitive_of(settings)
         profiles = SealedProfiles(PostgresProfiles(engine, defined.discrete), sensitive)
         population = PostgresPopulation(engine)
+        erasures = Erasures(engine)
         intake = Intake(
-            profiles, lambda letter: send_dead_letter(producer, settings, letter), metrics
+            profiles,
+            erasures.erase,
+            lambda letter: send_dead_letter(producer, settings, letter),
+            metrics,
         )
         consuming = Consuming(
             make_consumer(settings, group=GROUP),
@@ -114,6 +122,8 @@ async def run(settings: ProfileStoreSettings, stop: asyncio.Event) -> None:
             decision_routes(decisions, profiles),
             quality_routes(quality),
             job_routes(runs),
+            erasure_routes(erasures),
+            tag_changes_routes(PostgresTagChanges(engine)),
             sensitive=sensitive,
         )
         await _together(
@@ -124,6 +134,7 @@ async def run(settings: ProfileStoreSettings, stop: asyncio.Event) -> None:
             logging.run(stop),
             finding.run(stop),
             scheduler.run(stop),
+            keep_swept(erasures, stop),
             keep_thin(quality, stop, keep_days=settings.profile_store_quality_days),
             keep_pruned(
                 decisions,

@@ -6,9 +6,8 @@ from typing import Final
 
 from services.contracts.errors import Malformed, Transient
 from services.contracts.metrics import FINDINGS
-from services.profile_store.intake import Record
 from services.profile_store.quality_log import QualityLog, findings_of
-from services.profile_store.storing import Storing
+from services.profile_store.storing import Record, Storing
 from services.runtime.logs import get_logger
 from services.runtime.metrics import Metrics
 

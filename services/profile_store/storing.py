@@ -3,26 +3,34 @@
 import asyncio
 import random
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import Final, Protocol, TypeAlias, TypeVar
 
+from aiokafka import ConsumerRecord
+
+from services.contracts.deadletter import DeadLetter
 from services.contracts.errors import Malformed, Transient
 from services.contracts.metrics import DEAD_LETTERS, RETRIES
-from services.profile_store.intake import (
-    ATTEMPTS_MAX,
-    ORIGIN,
-    RETRY_FIRST_SECONDS,
-    RETRY_SECONDS_MAX,
-    DeadLetters,
-    Record,
-)
 from services.runtime.backoff import delays
 from services.runtime.dead_letters import dead_letter_of
 from services.runtime.logs import get_logger
 from services.runtime.metrics import Metrics
 
+ORIGIN: Final = "profile-store"
+ATTEMPTS_MAX: Final = 60
+RETRY_FIRST_SECONDS: Final = 0.1
+RETRY_SECONDS_MAX: Final = 5.0
+
+Record: TypeAlias = "ConsumerRecord[bytes | None, bytes | None]"
 T = TypeVar("T")
 
 _log = get_logger(__name__)
+
+
+class DeadLetters(Protocol):
+    """Where dead letters go."""
+
+    async def __call__(self, letter: DeadLetter) -> None:
+        """Keep one durably; raises `Transient`."""
 
 
 class Storing:

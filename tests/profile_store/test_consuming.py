@@ -15,8 +15,10 @@ from services.contracts.deadletter import DeadLetter
 from services.contracts.profile import Profile
 from services.contracts.topics import DEAD_LETTERS, PROFILES
 from services.profile_store.consuming import GROUP, Consuming, Store
-from services.profile_store.intake import Intake, Record
+from services.profile_store.erasing import Erasures
+from services.profile_store.intake import Intake
 from services.profile_store.postgres import PostgresProfiles
+from services.profile_store.storing import Record
 from services.runtime.dead_letters import send_dead_letter
 from services.runtime.kafka import create_topics, make_consumer, make_producer, topic_name
 from services.runtime.metrics import Metrics
@@ -40,6 +42,7 @@ class Scene:
         self.producer = make_producer(settings)
         self.intake = Intake(
             self.profiles,
+            Erasures(engine).erase,
             lambda letter: send_dead_letter(self.producer, settings, letter),
             self.metrics,
         )

@@ -13,8 +13,8 @@ from services.contracts.topics import DEAD_LETTERS, DECISIONS
 from services.profile_store.consuming import Consuming, Store
 from services.profile_store.decision_intake import DecisionIntake
 from services.profile_store.decision_postgres import PostgresDecisions
-from services.profile_store.intake import Record
 from services.profile_store.main import DECISIONS_GROUP
+from services.profile_store.storing import Record
 from services.runtime.clock import WallClock
 from services.runtime.dead_letters import send_dead_letter
 from services.runtime.kafka import create_topics, make_consumer, make_producer, topic_name

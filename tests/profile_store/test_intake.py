@@ -1,5 +1,6 @@
 """What a batch of records becomes: rows, dead letters, retries."""
 
+import asyncio
 from collections.abc import Sequence
 
 import pytest
@@ -7,12 +8,15 @@ from aiokafka import ConsumerRecord
 from prometheus_client import CollectorRegistry
 
 from services.contracts.codec import encode_json
+from services.contracts.command import Erased
 from services.contracts.deadletter import DeadLetter
 from services.contracts.errors import Malformed, Transient
 from services.contracts.profile import Profile
-from services.profile_store.intake import ATTEMPTS_MAX, RETRY_SECONDS_MAX, Intake, Record
+from services.contracts.topics import ERASED_HEADER, KIND_ERASED, KIND_HEADER
+from services.profile_store.intake import Intake
 from services.profile_store.memory import MemoryProfiles
 from services.profile_store.profiles import Written
+from services.profile_store.storing import ATTEMPTS_MAX, RETRY_SECONDS_MAX, Record
 from services.runtime.metrics import Metrics
 from tests.profile_store.examples import NOON, profile
 
@@ -42,12 +46,17 @@ class Bench:
         self.letters: list[DeadLetter] = []
         self.letter_failures: list[Exception] = []
         self.slept: list[float] = []
-        self.intake = Intake(profiles, self._bury, self.metrics, sleep=self._sleep)
+        self.erased: list[Erased] = []
+        self.intake = Intake(profiles, self._erase, self._bury, self.metrics, sleep=self._sleep)
 
     async def _bury(self, letter: DeadLetter) -> None:
         if self.letter_failures:
             raise self.letter_failures.pop(0)
         self.letters.append(letter)
+
+    async def _erase(self, erased: Erased) -> None:
+        self.erased.append(erased)
+        self.profiles.stored.pop(erased.person, None)
 
     async def _sleep(self, seconds: float) -> None:
         self.slept.append(seconds)
@@ -158,3 +167,37 @@ async def test_snapshots_are_counted_as_written_or_stale(bench: Bench) -> None:
     await bench.intake.store([record(encode_json(newer))])
     assert bench.counted("cuestream_profile_upserts_total", outcome="written") == 1
     assert bench.counted("cuestream_profile_upserts_total", outcome="stale") == 2
+
+
+def erasure(person: str, *, at: int = NOON, key: bytes | None = None) -> Record:
+    """A record that takes a profile away."""
+    told = encode_json(Erased(person=person, request="r1", at=at))
+    made = record(None)
+    made.key = person.encode() if key is None else key
+    made.headers = ((KIND_HEADER, KIND_ERASED), (ERASED_HEADER, told))
+    return made
+
+
+async def test_who_is_erased_is_forgotten_in_the_order_of_the_log(bench: Bench) -> None:
+    before, after = profile("a", source_offset=1), profile("a", source_offset=9)
+    others = record(encode_json(profile("b")))
+    await bench.intake.store([record(encode_json(before)), others, erasure("a")])
+    assert set(bench.profiles.stored) == {"b"}
+    await bench.intake.store([erasure("b"), record(encode_json(after))])
+    assert set(bench.profiles.stored) == {"a"}
+    assert [one.person for one in bench.erased] == ["a", "b"]
+    assert bench.counted("cuestream_profile_upserts_total", outcome="erased") == 2
+
+
+async def test_an_erasure_under_the_key_of_another_is_a_dead_letter(bench: Bench) -> None:
+    await bench.intake.store([record(encode_json(profile("a"))), erasure("a", key=b"b")])
+    assert set(bench.profiles.stored) == {"a"}
+    assert [letter.code for letter in bench.letters] == ["bad_erased"]
+
+
+async def test_batches_at_one_time_are_stored_in_their_order(bench: Bench) -> None:
+    bench.profiles.failing = [Transient("away")]
+    first = bench.intake.store([record(encode_json(profile("a")))])
+    second = bench.intake.store([erasure("a")])
+    await asyncio.gather(first, second)
+    assert set(bench.profiles.stored) == set()

@@ -89,7 +89,7 @@ def test_fixed_cuts_stand_instead_of_the_populations(tmp_path: Path) -> None:
 
 
 def test_a_day_is_24_hours_even_where_clocks_are_changed(tmp_path: Path) -> None:
-    # London goes from +1 to +0 between the two: 24 hours and a half by the clock on the wall.
+    # London goes from +1 to +0: between the two are 24.5 hours, 23.5 by the clock on the wall.
     path = file_of(tmp_path, "customer_id,order_date,revenue", "ada,2026-10-24T23:30:00,7")
     given = ("--at", "2026-10-25T23:00:00", "--format", "csv", "--zone")
     assert rows(rfm(path, *given, "Europe/London"))[0]["recency"] == "1"

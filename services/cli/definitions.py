@@ -21,7 +21,7 @@ SUFFIXES: Final = (".yaml", ".yml", ".json")
 
 
 def example_files(name: str) -> list[Path]:
-    """The files of a set that is shipped: `shop`, `retail` or `lifecycle`."""
+    """The files of a set that is shipped: `shop`, `retail`, `lifecycle`, `tags` or `segments`."""
     return files_of(Path(str(resources.files("services.cli.examples").joinpath(name))))
 
 

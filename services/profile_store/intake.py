@@ -10,9 +10,9 @@ from services.contracts.errors import Malformed
 from services.contracts.metrics import PROFILE_UPSERTS
 from services.contracts.profile import Profile
 from services.profile_store.decoding import decode_profile
-from services.profile_store.erasing import erased_of
 from services.profile_store.profiles import Profiles
 from services.profile_store.storing import DeadLetters, Record, Storing
+from services.runtime.erasing import erased_of
 from services.runtime.metrics import Metrics
 
 Forget = Callable[[Erased], Awaitable[None]]

@@ -12,8 +12,7 @@ from services.profile_store.decision_api import decision_routes
 from services.profile_store.decision_intake import DecisionIntake, keep_pruned
 from services.profile_store.decision_postgres import PostgresDecisions
 from services.profile_store.defined import Defined, follow
-from services.profile_store.erasing import Erasures, keep_swept
-from services.profile_store.erasing_api import erasure_routes
+from services.profile_store.erasing import erasures_of
 from services.profile_store.forgetting import keep_recent
 from services.profile_store.intake import Intake
 from services.profile_store.jobs.api import job_routes
@@ -34,6 +33,8 @@ from services.runtime.bearer import BearerTokens
 from services.runtime.clock import WallClock
 from services.runtime.database import make_engine, wait_for_database
 from services.runtime.dead_letters import send_dead_letter
+from services.runtime.erasing import keep_swept
+from services.runtime.erasing_api import erasure_routes
 from services.runtime.health import Health
 from services.runtime.kafka import make_consumer, make_producer, topic_name
 from services.runtime.metrics import Metrics
@@ -62,7 +63,7 @@ async def run(settings: ProfileStoreSettings, stop: asyncio.Event) -> None:
         sensitive = sensitive_of(settings)
         profiles = SealedProfiles(PostgresProfiles(engine, defined.discrete), sensitive)
         population = PostgresPopulation(engine)
-        erasures = Erasures(engine)
+        erasures = erasures_of(engine)
         intake = Intake(
             profiles,
             erasures.erase,

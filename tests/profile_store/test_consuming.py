@@ -15,7 +15,7 @@ from services.contracts.deadletter import DeadLetter
 from services.contracts.profile import Profile
 from services.contracts.topics import DEAD_LETTERS, PROFILES
 from services.profile_store.consuming import GROUP, Consuming, Store
-from services.profile_store.erasing import Erasures
+from services.profile_store.erasing import erasures_of
 from services.profile_store.intake import Intake
 from services.profile_store.postgres import PostgresProfiles
 from services.profile_store.storing import Record
@@ -42,7 +42,7 @@ class Scene:
         self.producer = make_producer(settings)
         self.intake = Intake(
             self.profiles,
-            Erasures(engine).erase,
+            erasures_of(engine).erase,
             lambda letter: send_dead_letter(self.producer, settings, letter),
             self.metrics,
         )

@@ -6,7 +6,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.contracts.command import Erased
 from services.profile_store.decision_postgres import PostgresDecisions
-from services.profile_store.erasing import Erasures
+from services.profile_store.erasing import erasures_of
 from services.profile_store.postgres import PostgresProfiles
 from services.profile_store.quality_log import QualityLog
 from tests.profile_store.examples import NOON, profile
@@ -48,7 +48,7 @@ async def test_nothing_of_them_is_left_in_any_table_and_all_of_others(engine: As
     await fill(engine, "ana")
     await fill(engine, "bob")
     assert all((await rows_of(engine, "ana")).values())
-    erasures = Erasures(engine)
+    erasures = erasures_of(engine)
     await erasures.erase(ERASED)
     assert not any((await rows_of(engine, "ana")).values())
     assert all((await rows_of(engine, "bob")).values())
@@ -58,7 +58,7 @@ async def test_nothing_of_them_is_left_in_any_table_and_all_of_others(engine: As
 
 async def test_doing_it_again_keeps_the_first_receipt(engine: AsyncEngine) -> None:
     await fill(engine, "ana")
-    erasures = Erasures(engine)
+    erasures = erasures_of(engine)
     await erasures.erase(ERASED)
     await erasures.erase(ERASED)
     (receipt,) = await erasures.receipts("r1")
@@ -68,7 +68,7 @@ async def test_doing_it_again_keeps_the_first_receipt(engine: AsyncEngine) -> No
 async def test_what_other_topics_bring_late_is_forgotten_too_and_what_is_newer_stays(
     engine: AsyncEngine,
 ) -> None:
-    erasures, log = Erasures(engine), PostgresDecisions(engine)
+    erasures, log = erasures_of(engine), PostgresDecisions(engine)
     await erasures.erase(ERASED)
     await log.put(logged([decision(person="ana", event_id="old")], offset=1))
     await log.put(logged([decision(person="ana", event_id="new", now=NOON + 9)], offset=2))
@@ -78,7 +78,7 @@ async def test_what_other_topics_bring_late_is_forgotten_too_and_what_is_newer_s
 
 
 async def test_after_a_day_not_even_their_id_is_known(engine: AsyncEngine) -> None:
-    erasures = Erasures(engine)
+    erasures = erasures_of(engine)
     await erasures.erase(ERASED)
     async with engine.begin() as connection:
         await connection.execute(

@@ -5,8 +5,8 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Path
 from pydantic import BaseModel, Field
 
-from services.profile_store.erasing import Erasures
 from services.runtime.bearer import require_token
+from services.runtime.erasing import Erasures
 
 REQUEST_CHARS_MAX = 100
 
@@ -27,7 +27,7 @@ class ReceiptsOut(BaseModel):
 
 
 def erasure_routes(erasures: Erasures) -> APIRouter:
-    """The route of receipts."""
+    """The route of receipts, for an application that has `state.tokens`."""
     router = APIRouter(prefix="/v1", dependencies=[Depends(require_token)], tags=["privacy"])
 
     @router.get("/erasures/{request}", summary="What was forgotten, and when")

@@ -13,6 +13,7 @@ from services.cli.demo import demo_command
 from services.cli.explain import explain_command
 from services.cli.migrations import OWNERS, migrate_all
 from services.cli.rfm import rfm_command
+from services.cli.tag_commands import tag_report
 from services.cli.template_commands import preview
 from services.cli.up import up_command
 from services.contracts.topics import TOPICS
@@ -58,7 +59,10 @@ for _kind, _help in (
     ("lifecycle", "Look at life cycles and change them."),
     ("policy", "Look at frequency caps and change them."),
 ):
-    app.add_typer(make_group(_kind, _help), name=PLURALS[_kind])
+    _group = make_group(_kind, _help)
+    if _kind == "tag":
+        _group.command("report")(tag_report)
+    app.add_typer(_group, name=PLURALS[_kind])
 
 
 def _run_module(module: str) -> None:

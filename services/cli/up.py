@@ -159,7 +159,7 @@ def up_command(
     ),
     workers: Annotated[int, typer.Option(min=1, max=WORKERS_MAX, help="triggers workers")] = 1,
     examples: Annotated[
-        str, typer.Option(help="definitions to begin with: shop, retail, lifecycle or none")
+        str, typer.Option(help="definitions to begin with: shop, retail, lifecycle, tags or none")
     ] = "shop",
     free_ports: Annotated[
         bool, typer.Option(help=f"take free ports instead of {min(DEFAULT_PORTS.values())} and on")
@@ -176,7 +176,7 @@ def up_command(
         workers=workers,
         free_ports=free_ports,
     )
-    if examples not in ("shop", "retail", "lifecycle", "none"):
-        raise typer.BadParameter("shop, retail, lifecycle or none", param_hint="--examples")
+    if examples not in ("shop", "retail", "lifecycle", "tags", "none"):
+        raise typer.BadParameter("shop, retail, lifecycle, tags or none", param_hint="--examples")
     chosen = None if examples == "none" else examples
     raise typer.Exit(console.run(run_up(settings, chosen, console.out)))

@@ -22,6 +22,7 @@ from services.triggers.api.app import Access, make_app
 from services.triggers.api.oidc import Keys, Oidc, OidcSettings, fetch_over_http
 from services.triggers.api.profiles_client import ProfileStore
 from services.triggers.api.settings import ApiSettings
+from services.triggers.api.tag_report import StoreNotices, tag_report_routes
 from services.triggers.api.template_routes import template_routes
 from services.triggers.api.trial import around_publishing
 from services.triggers.definitions.kafka import KafkaAnnouncer
@@ -125,7 +126,11 @@ async def main(settings: ApiSettings, stop: asyncio.Event) -> None:
             metrics=metrics,
             health=Health(ready={"database": watch.problem}),
             relay_problem=lambda: relay.problem,
-            more_routers=[template_routes(definitions, people), *around.routers],
+            more_routers=[
+                template_routes(definitions, people),
+                tag_report_routes(definitions, StoreNotices(people), now),
+                *around.routers,
+            ],
         )
         if not settings.api_tokens.get_secret_value():
             _log.warning("CUESTREAM_API_TOKENS is empty: only API tokens and OIDC let in")

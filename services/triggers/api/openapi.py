@@ -9,7 +9,13 @@ from fastapi.openapi.utils import get_openapi
 from services.contracts.definitions import Policy, Tag, Trigger, Workspace
 from services.contracts.groups import Lifecycle, Segment
 from services.contracts.templates import Template
-from services.triggers.api import access_resources, resources, template_resources, trial_resources
+from services.triggers.api import (
+    access_resources,
+    resources,
+    tag_resources,
+    template_resources,
+    trial_resources,
+)
 from services.triggers.api.documenting import INSTANT, complete
 
 _REF: Final = "#/components/schemas/{name}"
@@ -117,6 +123,7 @@ _STRUCTS: Final = (
     resources.ApplyResult,
     resources.Problem,
     *access_resources.STRUCTS,
+    *tag_resources.STRUCTS,
     *template_resources.STRUCTS,
     *trial_resources.STRUCTS,
 )
@@ -158,6 +165,7 @@ ANSWERS: Final[dict[str, dict[str, Any]]] = {
             }
         ],
     },
+    **tag_resources.EXAMPLES,
     **template_resources.EXAMPLES,
 }  # fmt: skip
 """What the document shows of answers whose parts would not speak for themselves."""

@@ -3,9 +3,10 @@
 import asyncio
 from collections.abc import AsyncIterator
 
+import msgspec
 import pytest
 from pydantic import SecretStr
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.contracts.definitions import Policy
@@ -15,7 +16,7 @@ from services.triggers.definitions import tables
 from services.triggers.definitions.postgres import PostgresStore
 from services.triggers.definitions.service import Definitions
 from services.triggers.definitions.values import Definition, Stale, Stored
-from tests.definitions.support import ROOT, make_definitions, policy, trigger
+from tests.definitions.support import ROOT, make_definitions, person, policy, trigger
 
 EDITORS = 8
 EDITS_EACH = 5
@@ -92,3 +93,53 @@ async def test_two_processes_that_start_together_publish_the_defaults_once(
     made = [make_definitions(PostgresStore(one)) for one in (engine, other)]
     assert sorted(await asyncio.gather(*(one.bootstrap() for one in made))) == [False, True]
     await other.dispose()
+
+
+EDITORS_MANY = 200
+
+
+@pytest.mark.timeout(300)
+async def test_two_hundred_editors_at_once_lose_no_update(
+    processes: list[Definitions], engine: AsyncEngine
+) -> None:
+    """Each adds a word of its own to the draft, by ETag, over two processes."""
+    await processes[0].create(policy(description=""), by=ROOT, publish=True)
+    stale = 0
+
+    async def add(number: int) -> None:
+        nonlocal stale
+        definitions, by = processes[number % 2], person(f"editor-{number}", "administrator")
+        while True:
+            seen = await definitions.get("policy", "weekly")
+
+            def edit(standing: Stored) -> Definition:
+                base = standing.draft or standing.published
+                assert isinstance(base, Policy)
+                words = f"{base.description} {number}".strip()
+                return msgspec.structs.replace(base, description=words, version=0)
+
+            try:
+                await definitions.change(
+                    "policy", "weekly", edit, by=by, expected=seen.edit, publish=False
+                )
+            except Stale:
+                stale += 1
+            else:
+                return
+
+    await asyncio.gather(*(add(number) for number in range(EDITORS_MANY)))
+    standing = await processes[0].get("policy", "weekly")
+    assert isinstance(standing.draft, Policy)
+    everyone = set(range(EDITORS_MANY))
+    assert {int(word) for word in standing.draft.description.split()} == everyone
+    assert set(standing.review.authors) == {f"editor-{number}" for number in everyone}
+    assert standing.edit == 1 + EDITORS_MANY
+    assert stale, "the editors never met: the test shows nothing"
+    replayed = await processes[1].replayed()
+    assert replayed.definitions["policy", "weekly"] == standing
+    async with engine.connect() as connection:
+        edits = await connection.scalar(
+            select(func.count()).where(tables.audit.c.action == "edited")
+        )
+    assert edits == EDITORS_MANY
+    print(f"{EDITORS_MANY} editors, {stale} refused and read again")

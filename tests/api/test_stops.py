@@ -1,6 +1,7 @@
 """The kill switch over HTTP: at once, by one person, written down, and by no other way."""
 
 from collections.abc import AsyncIterator
+from typing import Any
 
 import httpx
 import pytest
@@ -68,11 +69,12 @@ async def test_no_edit_file_or_older_version_takes_a_stop_away(client: httpx.Asy
     await client.post("/v1/stop", json={"channels": ["mail"]})
     draft = (await client.get("/v1/workspace")).json()["draft"]
     assert draft["name"] == "Draft", "a stop leaves unfinished work alone"
-    for path, body in (
+    ways: list[tuple[str, Any]] = [
         ("/v1/workspace/publish", None),
         ("/v1/apply", {"definitions": [{"kind": "workspace", "id": "default", "name": "File"}]}),
         ("/v1/workspace/rollback", {"version": 1}),
-    ):
+    ]
+    for path, body in ways:
         answer = await client.post(path, json=body)
         assert answer.status_code == 200, answer.text
         assert await stopped(client) == (False, ["mail"]), path

@@ -174,7 +174,7 @@ def _events(
     messages: list[dict[str, Any]], person: str | None, now: Micros, place: str
 ) -> list[Event]:
     try:
-        return events_of(messages, person, now)
+        return events_of(messages, person, now, place)
     except Malformed as error:
         raise WrongBody([(f"body.{place}", error.message)]) from error
 

@@ -60,6 +60,11 @@ class Runner:
         self._awake = asyncio.Event()
         self._running: set[asyncio.Task[None]] = set()
 
+    @property
+    def under_way(self) -> int:
+        """How many run now."""
+        return len(self._running)
+
     def wake(self) -> None:
         """There may be a job that waits."""
         self._awake.set()

@@ -167,18 +167,18 @@ def effect_of(command: SendCommand) -> Effect:
 
 
 def events_of(
-    messages: Sequence[Mapping[str, Any]], person: str | None, now: Micros
+    messages: Sequence[Mapping[str, Any]], person: str | None, now: Micros, name: str
 ) -> list[Event]:
     """Messages of Segment's form as events received when they happened, by default `now`.
 
-    What is about nobody is about `person`; ids that are left out are made up from the place.
+    What is about nobody is about `person`; ids that are left out are made up from `name`.
 
     Raises:
         Malformed: what is wrong with one, as ingest would say it.
     """
     events = []
     for number, message in enumerate(messages):
-        given = {"type": "track", "messageId": f"trial-{number}", **message}
+        given = {"type": "track", "messageId": f"trial-{name}-{number}", **message}
         if "userId" not in given and "anonymousId" not in given:
             given["userId"] = person or NOBODY
         if "timestamp" not in given:

@@ -1,0 +1,1 @@
+"""Trials, backtests as jobs and rollouts."""

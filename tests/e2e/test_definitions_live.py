@@ -42,6 +42,7 @@ TRIGGER: dict[str, Any] = {
     "entry": {"events": ["Order Completed"], "where": {"tag": "orders", "op": "gte", "value": 1}},
     "steps": [{"send": {"channel": "log", "content": {"body": "Thank you"}}}],
 }
+NARROWER = {"audience": {"trait": "vip", "op": "eq", "value": True}}
 TAG = {"id": "orders", "aggregate": "count", "events": ["Order Completed"]}
 
 
@@ -191,7 +192,7 @@ async def rig(
 
 
 @pytest.mark.embedded
-async def test_published_paused_and_resumed_triggers_are_live_within_two_seconds(
+async def test_what_is_published_paused_resumed_and_rolled_back_is_live_within_two_seconds(
     rig: Rig, record_property: Callable[[str, object], None]
 ) -> None:
     given = [{"kind": "tag", **TAG}, {"kind": "trigger", **TRIGGER}]
@@ -211,10 +212,24 @@ async def test_published_paused_and_resumed_triggers_are_live_within_two_seconds
         again = await rig.live_after(
             at, lambda one: one.outcome is Outcome.SENT and one.revision == resumed
         )
+        at, answer = await rig.post("/v1/apply", {"definitions": [{**given[1], **NARROWER}]})
+        narrowed = answer["revision"]
+        refused = await rig.live_after(
+            at, lambda one: one.outcome is Outcome.AUDIENCE and one.revision == narrowed
+        )
+        at, answer = await rig.post("/v1/triggers/thanks/rollback", {"version": 1})
+        assert (answer["version"], "audience" in answer["published"]) == (5, False)
+        restored = answer["revision"]
+        back = await rig.live_after(
+            at, lambda one: one.outcome is Outcome.SENT and one.revision == restored
+        )
     slowest = {
         what: round(max(seconds.values()), 3)
-        for what, seconds in (("publish", sent), ("pause", stopped), ("resume", again))
-    }
+        for what, seconds in (
+            ("publish", sent), ("pause", stopped), ("resume", again), ("change", refused),
+            ("roll back", back),
+        )
+    }  # fmt: skip
     record_property("seconds_to_live", slowest)
     print(f"seconds from the API's answer to the slowest partition: {slowest}")
     assert max(slowest.values()) < LIVE_SECONDS_MAX, slowest
@@ -222,5 +237,6 @@ async def test_published_paused_and_resumed_triggers_are_live_within_two_seconds
         outcomes = [(one.revision, one.outcome) for _, one in rig.decisions[partition]]
         # The marker divides each partition's log: not one send under the paused revision.
         assert outcomes == sorted(outcomes, key=lambda one: one[0])
-        assert {outcome for revision, outcome in outcomes if revision == paused} == {Outcome.PAUSED}
-        assert {outcome for revision, outcome in outcomes if revision != paused} == {Outcome.SENT}
+        expected = {paused: Outcome.PAUSED, narrowed: Outcome.AUDIENCE}
+        for revision, outcome in outcomes:
+            assert outcome is expected.get(revision, Outcome.SENT), revision

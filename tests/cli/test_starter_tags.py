@@ -205,7 +205,7 @@ def test_hours_days_and_channels_in_which_most_happens() -> None:
     ("seconds", "level"),
     [(29.9, "glance"), (30, "browse"), (179.9, "browse"), (180, "deep")],
 )
-def test_stay_time(seconds: float, level: str) -> None:
+def test_stay_time_is_a_glance_or_browsing_or_deep(seconds: float, level: str) -> None:
     log = somebody()
     log.event("Product Viewed", {"seconds": seconds})
     assert log.tag("stay_level") == level

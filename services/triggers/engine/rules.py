@@ -311,6 +311,7 @@ def compile_rules(bundle: Bundle, *, workspace: str = "default") -> Rules:
     ]
     late_after = parse_duration(settings.late_after)
     sensors = _compile_sensors(rules, readings, readers, calendar, late_after)
+    watching = {key: one for key, (_, one) in sensors.items() if isinstance(one, WatchSensor)}
     current = {rule.trigger.id: rule for rule in rules}
     pinned = [one for one in bundle.pinned if one.id in current]
 
@@ -357,14 +358,8 @@ def compile_rules(bundle: Bundle, *, workspace: str = "default") -> Rules:
         ),
         exits=_compile_exits(rules, sensors),
         for_everyone=tuple(key for key, (_, one) in sensors.items() if one.for_everyone),
-        minding=tuple(
-            key
-            for key, (_, one) in sensors.items()
-            if isinstance(one, WatchSensor) and one.minds_traits
-        ),
-        watching=frozenset(
-            key for key, (_, one) in sensors.items() if isinstance(one, WatchSensor)
-        ),
+        minding=tuple(key for key, one in watching.items() if one.minds_traits),
+        watching=frozenset(watching),
         statuses={trigger.id: trigger.status for trigger in bundle.triggers},
         caps=caps,
     )

@@ -5,6 +5,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.dispatcher.api import make_app
 from services.dispatcher.channels.build import build_links
+from services.dispatcher.erasing import erasures_of
 from services.dispatcher.inbox import InboxStore
 from services.dispatcher.inbox_api import InboxDoors, add_inbox
 from services.dispatcher.inbox_stream import InboxStreams
@@ -17,6 +18,7 @@ from services.dispatcher.tasks import TaskStore
 from services.dispatcher.tasks_api import add_tasks
 from services.runtime.bearer import BearerTokens
 from services.runtime.clock import make_clock
+from services.runtime.erasing_api import erasure_routes
 from services.runtime.health import Health
 from services.runtime.metrics import Metrics
 
@@ -44,6 +46,7 @@ class Front:
             reader, tokens=BearerTokens(settings), metrics=metrics, health=health
         )
         add_tasks(self.app, TaskStore(engine))
+        self.app.include_router(erasure_routes(erasures_of(engine)))
         links = build_links(settings)
         if links is None:
             add_doors(self.app, None)

@@ -8,11 +8,12 @@ import msgspec
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import CommitFailedError, IllegalStateError
 
-from services.contracts.command import Cancel, Moved
+from services.contracts.command import Cancel, Erased, Moved
 from services.contracts.errors import Malformed, Transient
 from services.contracts.metrics import CONSUMER_LAG, DEAD_LETTERS, RETRIES
-from services.contracts.topics import KIND_CANCEL, KIND_HEADER, KIND_MOVED, KIND_REPLAY
+from services.contracts.topics import KIND_CANCEL, KIND_ERASED, KIND_HEADER, KIND_MOVED, KIND_REPLAY
 from services.dispatcher.commands import decode_cancel, decode_moved, is_urgent, read_command
+from services.dispatcher.erasing import decode_erased
 from services.dispatcher.lane import Lane
 from services.dispatcher.ledger import Ledger, NewSend
 from services.dispatcher.ledger_changes import LedgerChanges
@@ -20,6 +21,7 @@ from services.dispatcher.moves import Moves
 from services.dispatcher.reports import ORIGIN
 from services.dispatcher.rules import Rules
 from services.runtime.dead_letters import dead_letter_of, send_dead_letter
+from services.runtime.erasing import Erasures
 from services.runtime.kafka import KAFKA_ERRORS
 from services.runtime.logs import get_logger
 from services.runtime.metrics import Metrics
@@ -50,6 +52,7 @@ class _Batch(msgspec.Struct):
     replays: set[str]
     cancels: list[Cancel]
     moves: list[Moved]
+    erasures: list[Erased]
 
 
 class Intake:
@@ -70,6 +73,7 @@ class Intake:
         ledger: Ledger,
         changes: LedgerChanges,
         moves: Moves,
+        erasures: Erasures,
         lanes: Mapping[str, Lane],
         rules: Rules,
         settings: KafkaSettings,
@@ -84,6 +88,7 @@ class Intake:
         self._ledger = ledger
         self._changes = changes
         self._moves = moves
+        self._erasures = erasures
         self._lanes = lanes
         self._rules = rules
         self._settings = settings
@@ -127,11 +132,13 @@ class Intake:
         self._retries.labels(operation=operation).inc()
 
     async def _take(self, batches: Mapping[TopicPartition, list[Any]]) -> None:
-        batch = _Batch(sends={}, replays=set(), cancels=[], moves=[])
+        batch = _Batch(sends={}, replays=set(), cancels=[], moves=[], erasures=[])
         for records in batches.values():
             for record in records:
                 kind = _kind(record)
-                if self._urgent is (kind in _NOTICES or is_urgent(record.value)):
+                # An erasure is for both: each has read what the other has not.
+                urgent = kind in _NOTICES or is_urgent(record.value)
+                if kind == KIND_ERASED or self._urgent is urgent:
                     try:
                         self._read(record, kind, batch)
                     except Malformed as error:
@@ -149,10 +156,16 @@ class Intake:
             await self._replay(batch)
         if batch.sends:
             await self._record(batch)
+        # What came before it in this batch is in the ledger by now.
+        for erased in batch.erasures:
+            await self._erase(erased)
 
     def _read(self, record: Any, kind: bytes | None, batch: _Batch) -> None:
         if kind == KIND_CANCEL:
             batch.cancels.append(decode_cancel(record.value))
+            return
+        if kind == KIND_ERASED:
+            batch.erasures.append(decode_erased(record.value))
             return
         if kind == KIND_MOVED:
             batch.moves.append(decode_moved(record.value))
@@ -170,6 +183,9 @@ class Intake:
             batch.sends[send.send_id] = send
         else:
             batch.sends.setdefault(send.send_id, send)
+
+    async def _erase(self, erased: Erased) -> None:
+        await until_done("erase", lambda: self._erasures.erase(erased), self._on_retry)
 
     async def _record(self, batch: _Batch) -> None:
         by_queue: dict[str, list[NewSend]] = {}

@@ -17,6 +17,7 @@ from services.dispatcher.addresses import PostgresAddresses, Quarantine
 from services.dispatcher.breaker import BreakerPolicy
 from services.dispatcher.channels.build import Served, build_channels, build_links
 from services.dispatcher.commands import NOBODY
+from services.dispatcher.erasing import erasures_of
 from services.dispatcher.front import Front
 from services.dispatcher.housekeeping import Housekeeping
 from services.dispatcher.inbox import InboxStore
@@ -38,6 +39,7 @@ from services.dispatcher.stops import Stops, StopsReader
 from services.dispatcher.withdrawals import Withdrawals
 from services.runtime.clock import Clock, make_clock
 from services.runtime.database import make_engine
+from services.runtime.erasing import keep_swept
 from services.runtime.health import Health
 from services.runtime.kafka import KAFKA_ERRORS, make_consumer, make_producer, require_topics
 from services.runtime.logs import get_logger
@@ -83,6 +85,7 @@ class Dispatcher:
         self.reader = LedgerReader(engine)
         self._ledger = Ledger(engine, lease_micros=int(settings.dispatcher_lease_seconds * SECOND))
         changes, moves = LedgerChanges(engine), Moves(engine)
+        self.erasures = erasures_of(engine)
         addresses = PostgresAddresses(
             engine,
             Quarantine(
@@ -132,6 +135,7 @@ class Dispatcher:
                 ledger=self._ledger,
                 changes=changes,
                 moves=moves,
+                erasures=self.erasures,
                 lanes=self._lanes,
                 rules=rules,
                 settings=settings,
@@ -162,6 +166,7 @@ class Dispatcher:
             lanes = [group.create_task(lane.run()) for lane in self._lanes.values()]
             feeders = [
                 group.create_task(self.housekeeping.run(stop)),
+                group.create_task(keep_swept(self.erasures, stop)),
                 *(group.create_task(intake.run(stop)) for intake in self.intakes),
             ]
             await stop.wait()

@@ -47,6 +47,9 @@ def lines_of(ended: Ended) -> Iterator[str]:
     for name, told in report.get("tags", {}).items():
         yield name
         yield from (f"  {line}" for line in _of_tag(told))
+    for name, judged in report.get("forecasts", {}).items():
+        shown = ", ".join(f"{one} {value:g}" for one, value in judged.items())
+        yield f"{name} forecast: {shown}"
     sampled = ", a sample of them taken" if report.get("sampled") else ""
     yield f"{report.get('people', 0)} people{sampled}"
     revision = report.get("revision")

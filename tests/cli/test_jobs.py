@@ -31,12 +31,14 @@ def test_cuts_are_shown_beside_those_before_with_the_people_at_each_score() -> N
 
 def test_a_fit_that_is_not_published_is_shown_with_the_reason() -> None:
     told = {"parameters": {"r": 0.5}, "figures": {"people": 900.0}, "refused": ["b ran away"]}
-    report = {"people": 900, "tags": {"alive": told}}
+    forecasts = {"expected": {"days": 8.0, "expected": 90.5, "came": 100.0, "error": -0.095}}
+    report = {"people": 900, "tags": {"alive": told}, "forecasts": forecasts}
     assert list(lines_of(Ended(outcome="refused", report=report))) == [
         "alive",
         "  parameters r 0.5",
         "  figures people 900",
         "  not published: b ran away",
+        "expected forecast: days 8, expected 90.5, came 100, error -0.095",
         "900 people",
         "refused",
     ]

@@ -23,6 +23,8 @@ STEPS: Final = 500
 """Of an integral over p."""
 LOG_REACH: Final = 40.0
 """exp(-40) of the integrand is left out at each end."""
+LOG_ODDS_MAX: Final = 600.0
+"""Who is gone by so much is gone."""
 LOG_MIN: Final = log(PARAMETER_MIN)
 LOG_MAX: Final = log(PARAMETER_MAX)
 
@@ -114,6 +116,16 @@ def expected(parameters: BgNbd, days: float) -> float:
     Gamma(r, alpha) they make (1 - (alpha / (alpha + p * days)) ** r) / p orders.
     """
     return while_alive(parameters, 0, 0.0, days)
+
+
+def expected_later(parameters: BgNbd, history: History, days: float) -> float:
+    """What somebody with this history is expected to buy within `days`: equation (10)."""
+    x, t_x, now = history
+    left = 0.0
+    if x:
+        longer = (parameters.r + x) * log((parameters.alpha + now) / (parameters.alpha + t_x))
+        left = exp(min(LOG_ODDS_MAX, longer)) * parameters.a / (parameters.b + x - 1)
+    return while_alive(parameters, x, now, days) / (1 + left)
 
 
 def while_alive(parameters: BgNbd, x: int, now: float, days: float) -> float:

@@ -10,6 +10,7 @@ from services.contracts.definitions import Tag
 from services.contracts.errors import CuestreamError
 from services.contracts.time import Micros
 from services.profile_store.jobs.cuts import find_cuts
+from services.profile_store.jobs.forecasts import judge_forecasts, write_forecasts
 from services.profile_store.jobs.marketers_api import TagsInForce
 from services.profile_store.jobs.models import find_parameters
 from services.profile_store.jobs.population import newest_as_of
@@ -81,6 +82,8 @@ class Jobs:
         before = await self._tags.tags()
         found = await FINDS[job](self._engine, before, at)
         report = {"at": at, **found.report}
+        if job == "models":
+            report["forecasts"] = await judge_forecasts(self._engine, before, at)
         changed = [tag for tag in found.tags if tag != before[tag.id]]
         if dry_run:
             return Ended(outcome="dry_run", report=report)
@@ -92,6 +95,9 @@ class Jobs:
             revision = await self._tags.publish([tag for tag in changed if tag.id not in kept])
         if kept:
             report["changed_meanwhile"] = kept
+        if job == "models":
+            in_force = [tag for tag in found.tags if tag.id not in kept]
+            await write_forecasts(self._engine, in_force, at)
         if revision is not None:
             return Ended(outcome="published", report={**report, "revision": revision})
         return Ended(outcome="refused" if found.refused else "unchanged", report=report)

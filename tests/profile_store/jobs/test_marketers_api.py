@@ -54,7 +54,7 @@ async def test_all_pages_of_tags_are_read(world: World, monkeypatch: pytest.Monk
 
 async def test_wrong_tags_are_named_with_their_places(world: World) -> None:
     wrong = Tag(id="liked", aggregate="top_k", events=("order",), value="brand", k=50)
-    with pytest.raises(DefinitionError, match="tags.liked.k"):
+    with pytest.raises(DefinitionError, match=r"tags\.liked\.k"):
         await api_of(world).publish([wrong])
 
 

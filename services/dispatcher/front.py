@@ -3,12 +3,15 @@
 from fastapi import FastAPI
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from services.dispatcher.addresses import PostgresAddresses, Quarantine
 from services.dispatcher.api import make_app
+from services.dispatcher.bounces import BounceFolder, Bounces, KnownSends
 from services.dispatcher.channels.build import build_links
 from services.dispatcher.erasing import erasures_of
 from services.dispatcher.inbox import InboxStore
 from services.dispatcher.inbox_api import InboxDoors, add_inbox
 from services.dispatcher.inbox_stream import InboxStreams
+from services.dispatcher.ledger_changes import LedgerChanges
 from services.dispatcher.ledger_reads import LedgerReader
 from services.dispatcher.provider_settings import AliyunSms, TwilioSms
 from services.dispatcher.public import Doors, add_doors
@@ -25,7 +28,7 @@ from services.runtime.metrics import Metrics
 
 class Front:
     """The application with all its parts; `receipts` have to be attached to a log, and
-    `streams` to run, for those to work.
+    `streams` and the `bounce_folder`, if there is one, to run, for those to work.
 
     Raises:
         SystemExit: when made: the file of a secret cannot be used.
@@ -42,6 +45,18 @@ class Front:
         reader = LedgerReader(engine)
         self.receipts = Receipts(make_clock(settings.clock), metrics)
         self.streams = InboxStreams()
+        quarantine = Quarantine(
+            failures=settings.dispatcher_quarantine_failures,
+            days=settings.dispatcher_quarantine_days,
+        )
+        bounces = Bounces(
+            sends=KnownSends(reader, LedgerChanges(engine)),
+            receipts=self.receipts,
+            addresses=PostgresAddresses(engine, quarantine),
+            metrics=metrics,
+        )
+        folder = settings.dispatcher_bounce_folder
+        self.bounce_folder = None if folder is None else BounceFolder(folder, bounces)
         self.app: FastAPI = make_app(
             reader, tokens=BearerTokens(settings), metrics=metrics, health=health
         )
@@ -62,6 +77,8 @@ class Front:
             receipt_keys=settings.receipt_keys(),
             twilio={name: one.read("token") for name, one in twilio.items()},
             aliyun={name: one.read("receipt_token") for name, one in aliyun.items()},
+            bounces=bounces,
+            bounce_token=settings.dispatcher_bounce_token.get_secret_value(),
         )
         inbox = InboxDoors(
             links=links, store=InboxStore(engine), streams=self.streams, receipts=self.receipts

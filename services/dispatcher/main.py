@@ -269,6 +269,8 @@ async def main(settings: DispatcherSettings, stop: asyncio.Event) -> None:
                 KafkaEvents(clients[0], settings), changes, Withdrawals(engine, changes)
             )
             group.create_task(front.streams.run(engine, stop))
+            if front.bounce_folder is not None:
+                group.create_task(front.bounce_folder.run(stop))
             stops = Stops()
             switch = StopsReader(settings, stops, metrics, _retries(metrics))
             stack.push_async_callback(switch.close)

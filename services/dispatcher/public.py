@@ -15,9 +15,11 @@ from uuid import UUID
 
 import msgspec
 from fastapi import APIRouter, FastAPI, HTTPException, Request
-from fastapi.responses import HTMLResponse, RedirectResponse, Response
+from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 
 from services.contracts.errors import Transient
+from services.dispatcher.bounces import Bounces
+from services.dispatcher.dsn import NOTICE_BYTES_MAX
 from services.dispatcher.links import PATHS, Link, Links, Purpose
 from services.dispatcher.receipts import KINDS, Kind, Receipt, Receipts
 from services.dispatcher.signing import verified
@@ -26,6 +28,9 @@ from services.runtime.logs import get_logger
 BODY_BYTES_MAX: Final = 256 * 1024
 REPORTS_MAX: Final = 1000
 """Reports that a provider may tell of in one call."""
+_FORM: Final = "application/x-www-form-urlencoded"
+_NOTICE_FIELDS: Final = ("body-mime", "email", "message", "raw")
+"""How providers call the raw message in their forms."""
 
 _GIF: Final = base64.b64decode("R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7")
 _HEADERS: Final = {
@@ -64,7 +69,8 @@ class Sends(Protocol):
 
 class Doors:
     """What the doors need. `twilio` and `aliyun` hold the secrets of providers by their names;
-    `receipt_keys` sign what anybody else tells us."""
+    `receipt_keys` sign what anybody else tells us; `bounce_token` lets in whoever brings mails
+    that came back."""
 
     def __init__(
         self,
@@ -75,6 +81,8 @@ class Doors:
         receipt_keys: tuple[bytes, ...] = (),
         twilio: Mapping[str, str] | None = None,
         aliyun: Mapping[str, str] | None = None,
+        bounces: Bounces | None = None,
+        bounce_token: str = "",
     ) -> None:
         self.links = links
         self.receipts = receipts
@@ -82,6 +90,8 @@ class Doors:
         self.receipt_keys = receipt_keys
         self.twilio = dict(twilio or {})
         self.aliyun = dict(aliyun or {})
+        self.bounces = bounces
+        self.bounce_token = bounce_token
 
     def read(self, purpose: Purpose, token: str) -> Link:
         """What a link of ours stands for.
@@ -250,6 +260,33 @@ async def signed_receipt(request: Request) -> Response:
     return Response(status_code=204)
 
 
+@router.post("/mail/bounces")
+async def mail_came_back(request: Request) -> Response:
+    """A mail that came back, as a mail server pipes it or a provider posts it: raw or in a form."""
+    scheme, _, given = request.headers.get("authorization", "").partition(" ")
+    return await _take_notice(request, given.strip() if scheme.lower() == "bearer" else "")
+
+
+@router.post("/mail/bounces/{token}")
+async def mail_came_back_to(request: Request, token: str) -> Response:
+    """The same for whoever can set no header: the address is secret."""
+    return await _take_notice(request, token)
+
+
+async def _take_notice(request: Request, given: str) -> Response:
+    doors = _doors(request)
+    if doors.bounces is None or not doors.bounce_token or not _same(given, doors.bounce_token):
+        raise HTTPException(404 if doors.bounces is None else 401, "the token does not fit")
+    raw = await _body(request, NOTICE_BYTES_MAX)
+    if request.headers.get("content-type", "").startswith(_FORM):
+        fields = dict(parse_qsl(raw.decode(errors="surrogateescape"), errors="surrogateescape"))
+        found = next((fields[name] for name in _NOTICE_FIELDS if name in fields), "")
+        raw = found.encode(errors="surrogateescape")
+    bounce = await doors.bounces.take(raw)
+    # Whatever it was, nobody has to bring it again.
+    return JSONResponse({"taken": None if bounce is None else bounce.grade})
+
+
 def twilio_signature(secret: str, url: str, pairs: list[tuple[str, str]]) -> str:
     """Twilio's signature of a form that was posted to `url`: HMAC-SHA1 over both."""
     content = url + "".join(name + value for name, value in sorted(set(pairs)))
@@ -261,13 +298,13 @@ def _same(given: str, expected: str) -> bool:
     return hmac.compare_digest(given.encode(errors="surrogateescape"), expected.encode())
 
 
-async def _body(request: Request) -> bytes:
+async def _body(request: Request, bytes_max: int = BODY_BYTES_MAX) -> bytes:
     parts = []
     size = 0
     async for chunk in request.stream():
         parts.append(chunk)
         size += len(chunk)
-        if size > BODY_BYTES_MAX:
+        if size > bytes_max:
             raise HTTPException(413, "too long")
     return b"".join(parts)
 

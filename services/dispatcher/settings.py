@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Final, Self
 
-from pydantic import AnyHttpUrl, Field, SecretStr, StringConstraints, model_validator
+from pydantic import AnyHttpUrl, DirectoryPath, Field, SecretStr, StringConstraints, model_validator
 
 from services.contracts.command import WhenUnknown
 from services.dispatcher.channels.mail import Tls
@@ -70,6 +70,11 @@ class DispatcherSettings(KafkaSettings, DatabaseSettings, TokenSettings):
     dispatcher_mail_domain: str = Field("localhost", pattern=r"^[A-Za-z0-9.-]{1,253}$")
     dispatcher_mail_timeout_seconds: float = Field(20.0, gt=0, le=300)
     dispatcher_mail_concurrency: int = Field(8, ge=1, le=200)
+    dispatcher_mail_bounces: str = Field(
+        "", pattern=r"^([A-Za-z0-9!#$%&'*/=?^_`{|}~.-]{1,31}@[A-Za-z0-9.-]{1,200})?$"
+    )
+    dispatcher_bounce_token: SecretStr = SecretStr("")
+    dispatcher_bounce_folder: DirectoryPath | None = None
 
     dispatcher_sms: dict[EndpointName, SmsProvider] = Field(default_factory=dict)
     dispatcher_push: dict[EndpointName, FcmPush] = Field(default_factory=dict)
@@ -116,6 +121,9 @@ class DispatcherSettings(KafkaSettings, DatabaseSettings, TokenSettings):
         keys = self.link_keys()
         if any(len(key) < KEY_CHARS_MIN for key in keys):
             raise ValueError(f"dispatcher_link_keys: each has at least {KEY_CHARS_MIN} characters")
+        token = self.dispatcher_bounce_token.get_secret_value()
+        if token and len(token) < KEY_CHARS_MIN:
+            raise ValueError(f"dispatcher_bounce_token has at least {KEY_CHARS_MIN} characters")
         if bool(self.dispatcher_public_url) != bool(keys):
             raise ValueError("dispatcher_public_url and dispatcher_link_keys belong together")
         return self

@@ -182,6 +182,8 @@ class MailEnd:
     def __init__(self) -> None:
         self.channel: Channel
         self.mails: list[Mail] = []
+        self.senders: list[str] = []
+        self.refusal = "550 5.1.1 no such mailbox"
         self.recipients: list[str] = []
         self.port = 0
         self.sessions: list[SMTP] = []
@@ -205,7 +207,7 @@ class MailEnd:
         if self._mood == "busy":
             return f"451 4.7.1 try later, {address}"
         if self._mood == "refuse":
-            return f"550 5.1.1 no such mailbox: {address}"
+            return f"{self.refusal}: {address}"
         envelope.rcpt_tos.append(address)
         return "250 OK"
 
@@ -218,6 +220,7 @@ class MailEnd:
         assert isinstance(envelope.content, bytes)
         self.mails.append(message_from_bytes(envelope.content))
         self.recipients += envelope.rcpt_tos
+        self.senders.append(str(envelope.mail_from))
         return "250 2.0.0 OK queued as 1234"
 
 

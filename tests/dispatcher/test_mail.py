@@ -59,7 +59,7 @@ def test_no_subject_or_body_can_add_a_header(subject: str, body: str) -> None:
     read = message_from_bytes(mail.as_bytes(), policy=default)
     assert sorted(read.keys()) == sorted(
         {"To", "From", "Subject", "Message-ID", "Date", "MIME-Version", "Content-Type"}
-        | {"Content-Transfer-Encoding"}
+        | {"Content-Transfer-Encoding", "X-Cuestream-Send"}
     )
     assert read.defects == []
 
@@ -164,3 +164,34 @@ async def test_a_mailbox_that_does_not_exist_is_told_from_a_refused_message() ->
         end.be("refuse")
         outcome = await end.channel.send(a_message(1))
     assert outcome == Refused(reason="status 550", about_address=True)
+
+
+@pytest.mark.parametrize(
+    ("said", "about_address"),
+    [
+        ("550 5.1.1 no such mailbox", True),
+        ("550 5.2.1 disabled", True),
+        ("553 no such name", True),
+        ("550 no such name", True),
+        ("550 5.7.1 we do not like this", False),
+        ("552 5.2.2 full", False),
+        ("554 5.7.0 no", False),
+    ],
+)
+async def test_only_a_mailbox_that_is_not_there_counts_against_the_address(
+    said: str, about_address: bool
+) -> None:
+    async with mail_end() as end:
+        end.refusal = said
+        end.be("refuse")
+        outcome = await end.channel.send(a_message(1))
+    assert isinstance(outcome, Refused)
+    assert outcome.about_address is about_address
+
+
+async def test_the_envelope_sender_and_a_header_say_which_send_may_come_back() -> None:
+    for bounces, sender in (("", "shop@example.com"), ("b@example.com", "b+{}@example.com")):
+        async with mail_end(bounces=bounces) as end:
+            await end.channel.send(a_message(1))
+        assert end.senders == [sender.format(a_send_id(1).replace("-", ""))]
+        assert end.mails[0]["X-Cuestream-Send"] == a_send_id(1)

@@ -79,19 +79,51 @@ async def test_a_refused_address_is_told_from_other_refusals(kind: type[Provider
         assert outcome.about_address
 
 
+@pytest.mark.parametrize(
+    ("kind", "status", "value", "about_address"),
+    [
+        *((TwilioEnd, "400 Bad", {"code": code}, True) for code in (21211, 21610, 21614)),
+        *((TwilioEnd, "400 Bad", {"code": code}, False) for code in (21408, 21612, 21617, 30008)),
+        (AliyunEnd, "200 OK", {"Code": "isv.MOBILE_NUMBER_ILLEGAL"}, True),
+        (AliyunEnd, "200 OK", {"Code": "isv.MOBILE_COUNT_OVER_LIMIT"}, False),
+        (WecomCustomerEnd, "200 OK", {"errcode": 40096}, True),
+        (WecomCustomerEnd, "200 OK", {"errcode": 0, "fail_list": ["wm1"]}, True),
+        (WecomCustomerEnd, "200 OK", {"errcode": 41048}, False),
+        (FcmEnd, "404 Gone", {"error": {"details": [{"errorCode": "UNREGISTERED"}]}}, True),
+        (FcmEnd, "404 Gone", {"error": {"status": "NOT_FOUND"}}, False),
+        (FcmEnd, "403 No", {"error": {"details": [{"errorCode": "SENDER_ID_MISMATCH"}]}}, False),
+        (FcmEnd, "400 Bad", {"error": {"status": "INVALID_ARGUMENT"}}, False),
+    ],
+)
+async def test_only_what_is_wrong_with_the_address_counts_against_it(
+    kind: type[ProviderEnd], status: str, value: dict[str, Any], about_address: bool
+) -> None:
+    """Else a mistake of ours would quarantine everybody it was tried on."""
+    token = {"access_token": "t", "expires_in": 3600}
+    outcome = await said(kind, status, value, token)
+    assert isinstance(outcome, Refused)
+    assert outcome.about_address is about_address
+
+
 class Saying(ProviderEnd):
     """Answers whatever is asked by the same words."""
 
     said: tuple[str, dict[str, Any]]
+    token: dict[str, Any] | None = None
 
     def answer(self, request: Request) -> tuple[str, bytes]:
         status, value = self.said
+        if self.token is not None and request.target.partition("?")[0].endswith("token"):
+            return "200 OK", msgspec.json.encode(self.token)
         return status, msgspec.json.encode(value)
 
 
-async def said(kind: type[ProviderEnd], status: str, value: dict[str, Any]) -> Outcome:
-    """What the channel makes of an answer."""
-    saying: type[ProviderEnd] = type("Saying", (Saying, kind), {"said": (status, value)})
+async def said(
+    kind: type[ProviderEnd], status: str, value: dict[str, Any], token: dict[str, Any] | None = None
+) -> Outcome:
+    """What the channel makes of an answer; a question for a token is answered by `token`."""
+    told = {"said": (status, value), "token": token}
+    saying: type[ProviderEnd] = type("Saying", (Saying, kind), told)
     async with provider_end(saying) as end:
         return await end.channel.send(a_message(1))
 

@@ -25,7 +25,7 @@ from services.dispatcher.provider_settings import AliyunSms
 
 _ALGORITHM: Final = "ACS3-HMAC-SHA256"
 _VERSION: Final = "2017-05-25"
-_ADDRESS_CODES: Final = frozenset({"isv.MOBILE_NUMBER_ILLEGAL", "isv.MOBILE_COUNT_OVER_LIMIT"})
+_ADDRESS_CODES: Final = frozenset({"isv.MOBILE_NUMBER_ILLEGAL"})
 _BUSY_CODES: Final = ("Throttling", "ServiceUnavailable", "isv.BUSINESS_LIMIT_CONTROL")
 _OPERATOR_CODES: Final = (
     "isv.AMOUNT_NOT_ENOUGH", "isv.OUT_OF_SERVICE", "isv.ACCOUNT_ABNORMAL",

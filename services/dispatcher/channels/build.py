@@ -170,4 +170,5 @@ def _mail(settings: DispatcherSettings, links: Links | None) -> MailChannel:
         domain=settings.dispatcher_mail_domain,
         timeout_seconds=settings.dispatcher_mail_timeout_seconds,
         links=links,
+        bounces=settings.dispatcher_mail_bounces,
     )

@@ -23,6 +23,7 @@ from services.dispatcher.channels.port import (
     Refused,
     Unknown,
 )
+from services.dispatcher.dsn import SEND_HEADER, is_no_mailbox, status_in, verp
 from services.dispatcher.links import Links
 from services.dispatcher.tracking import tracked
 
@@ -74,6 +75,7 @@ def compose(
         mail["From"] = sender
         mail["Subject"] = _one_line(message.subject)[:SUBJECT_CHARS_MAX]
         mail["Message-ID"] = f"<{message.send_id}@{domain}>"
+        mail[SEND_HEADER] = message.send_id
         mail["Date"] = format_datetime(from_micros(message.decided_at))
         html = message.html
         if links is not None and message.category != TRANSACTIONAL:
@@ -100,6 +102,9 @@ def _one_line(text: str) -> str:
 class MailChannel:
     """Sends over kept connections, at most as many as sends are under way.
 
+    What comes back goes to `bounces`, with the send's id in the address (VERP), or, where that is
+    empty, to the sender's address.
+
     A send takes at most twice `timeout_seconds`: once until the server has taken the
     recipient, once for the message.
 
@@ -121,6 +126,7 @@ class MailChannel:
         domain: str,
         timeout_seconds: float,
         links: Links | None = None,
+        bounces: str = "",
         tls_context: ssl.SSLContext | None = None,
     ) -> None:
         self._host = host
@@ -130,6 +136,7 @@ class MailChannel:
         self._password = password
         self._sender = sender
         self._return_path = parseaddr(sender)[1]
+        self._bounces = bounces
         self._domain = domain
         self._timeout_seconds = timeout_seconds
         self._links = links
@@ -145,7 +152,7 @@ class MailChannel:
         assert recipient is not None
         try:
             async with asyncio.timeout(self._timeout_seconds):
-                client = await self._open_envelope(recipient)
+                client = await self._open_envelope(self._sender_of(message), recipient)
         except TimeoutError:
             return Delayed(reason="connect: timeout")
         if not isinstance(client, SMTP):
@@ -157,12 +164,15 @@ class MailChannel:
         while self._idle:
             await self._quit(self._idle.pop())
 
-    async def _open_envelope(self, recipient: str) -> SMTP | Outcome:
+    def _sender_of(self, message: Message) -> str:
+        return verp(self._bounces, message.send_id) if self._bounces else self._return_path
+
+    async def _open_envelope(self, sender: str, recipient: str) -> SMTP | Outcome:
         """A client whose server has taken sender and recipient, or why there is none."""
         while self._idle:
             client = self._idle.pop()
             try:
-                return await self._envelope(client, recipient)
+                return await self._envelope(client, sender, recipient)
             except _TROUBLE:
                 # Servers close idle connections: that is no answer about this message.
                 continue
@@ -186,20 +196,20 @@ class MailChannel:
             client.close()
             return Delayed(reason=f"connect: {type(error).__name__}")
         try:
-            return await self._envelope(client, recipient)
+            return await self._envelope(client, sender, recipient)
         except _TROUBLE as error:
             return Delayed(reason=type(error).__name__)
 
-    async def _envelope(self, client: SMTP, recipient: str) -> SMTP | Outcome:
+    async def _envelope(self, client: SMTP, sender: str, recipient: str) -> SMTP | Outcome:
         kept = False
         try:
-            await client.mail(self._return_path)
+            await client.mail(sender)
             await client.rcpt(recipient)
             kept = True
         except SMTPRecipientRefused as error:
             await self._reset(client)
             kept = True
-            return _refusal(error, about_address=error.code in _ADDRESS_CODES)
+            return _refusal(error, about_address=_is_about_address(error))
         except SMTPResponseException as error:
             await self._reset(client)
             kept = True
@@ -235,6 +245,12 @@ class MailChannel:
             await client.quit()
         except _TROUBLE:
             client.close()
+
+
+def _is_about_address(error: SMTPResponseException) -> bool:
+    """By the enhanced code where there is one: servers say 550 of what they don't like, too."""
+    status = status_in(error.message)
+    return is_no_mailbox(status) if status else error.code in _ADDRESS_CODES
 
 
 def _refusal(error: SMTPResponseException, *, about_address: bool = False) -> Outcome:

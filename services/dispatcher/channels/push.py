@@ -30,7 +30,8 @@ ASSERTION_SECONDS: Final = 3600
 TTL_SECONDS_MAX: Final = 28 * 86_400
 """The longest for which the service keeps a message for a device that is away."""
 _GRANT: Final = "urn:ietf:params:oauth:grant-type:jwt-bearer"
-_GONE: Final = frozenset({"UNREGISTERED", "SENDER_ID_MISMATCH"})
+_GONE: Final = frozenset({"UNREGISTERED"})
+"""Not what a wrong account answers for each token: SENDER_ID_MISMATCH, NOT_FOUND."""
 
 
 class _Account(msgspec.Struct, frozen=True):

@@ -17,8 +17,9 @@ from services.runtime.templates import render
 
 _E164: Final = re.compile(r"\+[1-9][0-9]{6,14}")
 _FORM: Final = "application/x-www-form-urlencoded"
-_TWILIO_ADDRESS_CODES: Final = frozenset({21211, 21214, 21217, 21401, 21408, 21610, 21612, 21614})
-"""Codes by which it says that this number can or may not be written to."""
+_TWILIO_ADDRESS_CODES: Final = frozenset({21211, 21214, 21217, 21401, 21610, 21614})
+"""Codes by which it says that this number is none, no mobile one, or has asked for no more; not
+those by which the account may not write to its country or not from our sender."""
 
 
 def bad_number(message: Message) -> Refused | None:

@@ -1,13 +1,19 @@
 """Bootstrap of the profile store: the whole object graph, built here and nowhere else."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass
 from typing import Final
 
+from aiokafka import AIOKafkaProducer
+from fastapi import FastAPI
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from services.contracts.deadletter import DeadLetter
 from services.contracts.time import DAY
-from services.contracts.topics import DECISIONS, PROFILES, QUALITY
+from services.contracts.topics import DECISIONS, PROFILES, QUALITY, Topic
 from services.profile_store.api import make_app
-from services.profile_store.consuming import GROUP, Consuming
+from services.profile_store.consuming import GROUP, Consuming, Store
 from services.profile_store.decision_api import decision_routes
 from services.profile_store.decision_intake import DecisionIntake, keep_pruned
 from services.profile_store.decision_postgres import PostgresDecisions
@@ -33,7 +39,7 @@ from services.runtime.bearer import BearerTokens
 from services.runtime.clock import WallClock
 from services.runtime.database import make_engine, wait_for_database
 from services.runtime.dead_letters import send_dead_letter
-from services.runtime.erasing import keep_swept
+from services.runtime.erasing import Erasures, keep_swept
 from services.runtime.erasing_api import erasure_routes
 from services.runtime.health import Health
 from services.runtime.kafka import make_consumer, make_producer, topic_name
@@ -45,8 +51,21 @@ DECISIONS_GROUP: Final = "profile-store-decisions"
 QUALITY_GROUP: Final = "profile-store-quality"
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Stores:
+    """Everything that is kept in PostgreSQL."""
+
+    profiles: SealedProfiles
+    population: PostgresPopulation
+    erasures: Erasures
+    decisions: PostgresDecisions
+    quality: QualityLog
+    tag_changes: PostgresTagChanges
+    runs: Runs
+
+
 async def run(settings: ProfileStoreSettings, stop: asyncio.Event) -> None:
-    """Consume and serve until `stop` is set or one of the two fails."""
+    """Consume and serve until `stop` is set or one of the parts fails."""
     metrics = Metrics()
     engine = make_engine(
         settings,
@@ -60,53 +79,8 @@ async def run(settings: ProfileStoreSettings, stop: asyncio.Event) -> None:
         await wait_for_database(engine)
         await producer.start()
         defined, defined_known = Defined(), asyncio.Event()
-        sensitive = sensitive_of(settings)
-        profiles = SealedProfiles(PostgresProfiles(engine, defined.discrete), sensitive)
-        population = PostgresPopulation(engine)
-        erasures = erasures_of(engine)
-        intake = Intake(
-            profiles,
-            erasures.erase,
-            lambda letter: send_dead_letter(producer, settings, letter),
-            metrics,
-        )
-        consuming = Consuming(
-            make_consumer(settings, group=GROUP),
-            topic_name(settings, PROFILES),
-            intake.store,
-            metrics,
-            settings.profile_store_batch_max,
-        )
-        decisions = PostgresDecisions(engine)
-        deciding = DecisionIntake(
-            decisions,
-            lambda letter: send_dead_letter(producer, settings, letter),
-            metrics,
-            clock=WallClock() if settings.clock == "wall" else None,
-        )
-        logging = Consuming(
-            make_consumer(settings, group=DECISIONS_GROUP),
-            topic_name(settings, DECISIONS),
-            deciding.store,
-            metrics,
-            settings.profile_store_batch_max,
-        )
-        quality = QualityLog(engine)
-        storing = Storing(lambda letter: send_dead_letter(producer, settings, letter), metrics)
-        finding = Consuming(
-            make_consumer(settings, group=QUALITY_GROUP),
-            topic_name(settings, QUALITY),
-            QualityIntake(quality, storing, metrics).store,
-            metrics,
-            settings.profile_store_batch_max,
-        )
-        runs = Runs(engine)
-        scheduler = Scheduler(
-            runs,
-            metrics,
-            at=settings.profile_store_jobs_at,
-            time=lambda: WallClock().stamp(None),
-        )
+        stores = _stores(engine, settings, defined)
+        consuming, logging, finding = _consumers(stores, settings, producer, metrics)
         health = Health(
             ready={
                 "consumer": consuming.missing,
@@ -114,40 +88,101 @@ async def run(settings: ProfileStoreSettings, stop: asyncio.Event) -> None:
                 "quality": finding.missing,
             }
         )
-        app = make_app(
-            profiles,
-            BearerTokens(settings),
-            metrics,
-            health,
-            population_routes(population, profiles, defined),
-            decision_routes(decisions, profiles),
-            quality_routes(quality),
-            job_routes(runs),
-            erasure_routes(erasures),
-            tag_changes_routes(PostgresTagChanges(engine)),
-            sensitive=sensitive,
-        )
+        app = _app(stores, settings, metrics, health, defined)
         await _together(
             stop,
             follow(settings, defined, defined_known, stop),
             _once(defined_known, stop, lambda: consuming.run(stop)),
-            keep_recent(population, settings, stop),
             logging.run(stop),
             finding.run(stop),
-            scheduler.run(stop),
-            keep_swept(erasures, stop),
-            keep_thin(quality, stop, keep_days=settings.profile_store_quality_days),
-            keep_pruned(
-                decisions,
-                stop,
-                keep_micros=settings.profile_store_decisions_days * DAY,
-                keep_people=settings.profile_store_decisions_per_person,
-            ),
+            *_upkeep(stores, settings, metrics, stop),
             serve(app, host=settings.host, port=settings.profile_store_port, stop=stop),
         )
     finally:
         await producer.stop()
         await engine.dispose()
+
+
+def _stores(engine: AsyncEngine, settings: ProfileStoreSettings, defined: Defined) -> _Stores:
+    return _Stores(
+        profiles=SealedProfiles(PostgresProfiles(engine, defined.discrete), sensitive_of(settings)),
+        population=PostgresPopulation(engine),
+        erasures=erasures_of(engine),
+        decisions=PostgresDecisions(engine),
+        quality=QualityLog(engine),
+        tag_changes=PostgresTagChanges(engine),
+        runs=Runs(engine),
+    )
+
+
+def _consumers(
+    stores: _Stores, settings: ProfileStoreSettings, producer: AIOKafkaProducer, metrics: Metrics
+) -> tuple[Consuming, Consuming, Consuming]:
+    """Of profiles, of decisions and of what cleaning found."""
+
+    def consumer(group: str, topic: Topic, store: Store) -> Consuming:
+        return Consuming(
+            make_consumer(settings, group=group),
+            topic_name(settings, topic),
+            store,
+            metrics,
+            settings.profile_store_batch_max,
+        )
+
+    async def bury(letter: DeadLetter) -> None:
+        await send_dead_letter(producer, settings, letter)
+
+    clock = WallClock() if settings.clock == "wall" else None
+    profiles = Intake(stores.profiles, stores.erasures.erase, bury, metrics)
+    decisions = DecisionIntake(stores.decisions, bury, metrics, clock=clock)
+    quality = QualityIntake(stores.quality, Storing(bury, metrics), metrics)
+    return (
+        consumer(GROUP, PROFILES, profiles.store),
+        consumer(DECISIONS_GROUP, DECISIONS, decisions.store),
+        consumer(QUALITY_GROUP, QUALITY, quality.store),
+    )
+
+
+def _app(
+    stores: _Stores,
+    settings: ProfileStoreSettings,
+    metrics: Metrics,
+    health: Health,
+    defined: Defined,
+) -> FastAPI:
+    return make_app(
+        stores.profiles,
+        BearerTokens(settings),
+        metrics,
+        health,
+        population_routes(stores.population, stores.profiles, defined),
+        decision_routes(stores.decisions, stores.profiles),
+        quality_routes(stores.quality),
+        job_routes(stores.runs),
+        erasure_routes(stores.erasures),
+        tag_changes_routes(stores.tag_changes),
+        sensitive=sensitive_of(settings),
+    )
+
+
+def _upkeep(
+    stores: _Stores, settings: ProfileStoreSettings, metrics: Metrics, stop: asyncio.Event
+) -> Iterator[Awaitable[None]]:
+    """What goes on by the clock: jobs, and forgetting what is too old."""
+    time = WallClock()
+    scheduler = Scheduler(
+        stores.runs, metrics, at=settings.profile_store_jobs_at, time=lambda: time.stamp(None)
+    )
+    yield scheduler.run(stop)
+    yield keep_recent(stores.population, settings, stop)
+    yield keep_swept(stores.erasures, stop)
+    yield keep_thin(stores.quality, stop, keep_days=settings.profile_store_quality_days)
+    yield keep_pruned(
+        stores.decisions,
+        stop,
+        keep_micros=settings.profile_store_decisions_days * DAY,
+        keep_people=settings.profile_store_decisions_per_person,
+    )
 
 
 async def _once(

@@ -7,11 +7,23 @@ import msgspec
 from services.contracts.time import Micros
 
 
+class Consent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Proof of one answer: when it was given (microseconds), by which event, from where, to
+    which wording and how, as far as the event said."""
+
+    answer: bool
+    at: Micros
+    event_id: str
+    source: str = ""
+    wording: str = ""
+    method: str = ""
+
+
 class Profile(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Traits, tag values and the place in the log they come from.
 
     `approximate` names the tags whose value is an estimate, `segments` those that the person is
-    in; the `messages_` fields say what became of the sends to this person. Newer wins by
+    in; `consents` are the answers that stand, with their proof; the `messages_` fields say what became of the sends to this person. Newer wins by
     `(as_of, source_offset)`: `as_of` is the person's `now`, which never goes back, and also
     orders snapshots across a re-created topic whose offsets began again. `merged_into`: the
     person turned out to be this other one, who has everything now; nothing else is said here.
@@ -26,6 +38,7 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     user_id: str | None = None
     anonymous_id: str | None = None
     traits: dict[str, Any] = {}
+    consents: dict[str, Consent] = {}
     tags: dict[str, Any] = {}
     approximate: tuple[str, ...] = ()
     segments: tuple[str, ...] = ()

@@ -123,7 +123,8 @@ def consents(given: object, opt_in: bool, category: str, channel: str) -> bool:
         return not opt_in
     if not isinstance(given, dict):
         return False
-    said = [given[name] for name in (category, channel) if given.get(name) is not None]
+    names = (category, channel, f"{channel}.{category}")
+    said = [given[name] for name in names if given.get(name) is not None]
     return all(one is True for one in said) and (bool(said) or not opt_in)
 
 

@@ -21,6 +21,7 @@ from services.triggers.engine.candidates import (
 )
 from services.triggers.engine.caps import full, refusal, sends_before
 from services.triggers.engine.clauses import Subjects, failing
+from services.triggers.engine.consents import CONSENT_TRAIT
 from services.triggers.engine.fingerprint import hundredth
 from services.triggers.engine.hops import ask_again, open_asks
 from services.triggers.engine.limits import ASK_AGAIN_AFTER, RUNS_MAX, SENDS_MAX, SHADOW_SENDS_MAX
@@ -28,7 +29,6 @@ from services.triggers.engine.person import calendar_for
 from services.triggers.engine.quiet import quiet_until
 from services.triggers.engine.rules import PAUSED
 
-CONSENT_TRAIT: Final = "consent"
 TRANSACTIONAL: Final = "transactional"
 
 
@@ -76,14 +76,18 @@ def _consent(one: Candidate, moment: Moment) -> Refusal | None:
 
 
 def consent_refusal(category: str, channel: str, given: Any, opt_in: bool) -> Refusal | None:
-    """Whether `given`, the trait `consent`, forbids messages of a category by a channel."""
+    """Whether `given`, the trait `consent`, forbids messages of a category by a channel.
+
+    An answer may be for all of a category, all of a channel, or one of both (`sms.marketing`).
+    """
     if category == TRANSACTIONAL:
         return None
     # An answer that is none of true, false and null is an answer too, and no consent.
     if given is not None and not isinstance(given, dict):
         return Refusal(outcome=Outcome.CONSENT, details={"refused": CONSENT_TRAIT})
     asked = (category, channel)
-    answers = {name: given.get(name) for name in asked} if given else {}
+    both = f"{channel}.{category}"
+    answers = {name: given.get(name) for name in (*asked, both)} if given else {}
     for name, answer in answers.items():
         if answer is not None and answer is not True:
             return Refusal(outcome=Outcome.CONSENT, details={"refused": name})

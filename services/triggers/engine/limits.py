@@ -36,6 +36,9 @@ TRAIT_NAME_CHARS_MAX: Final = 100
 TRAIT_BYTES_MAX: Final = 1_024
 TRAITS_BYTES_MAX: Final = 16 * 1_024
 ALIASES_MAX: Final = 16
+PROOFS_MAX: Final = 20
+"""Answers of a person to questions of consent whose proof is kept."""
+PROOF_TEXT_CHARS_MAX: Final = 200
 MERGED_MAX: Final = 64
 """Others who answered a person or handed on to them; the one longest silent is forgotten."""
 ASKING_MAX: Final = 8

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from services.contracts.time import Micros
 from services.triggers.engine.candidates import Candidate
+from services.triggers.engine.consents import merge_consents
 from services.triggers.engine.dedup import join_seen
 from services.triggers.engine.grouping import join_groups, regroup_joined
 from services.triggers.engine.merge_sending import merge_sending
@@ -46,6 +47,7 @@ def _join_person(state: PersonState, other: PersonState, out: Outputs) -> None:
     state.anonymous_id = state.anonymous_id or other.anonymous_id
     state.zone = state.zone or other.zone
     fill_traits(state, other.traits, out)
+    merge_consents(state, other)
     state.traits_at = max(_given(state.traits_at, other.traits_at), default=None)
 
 

@@ -8,6 +8,7 @@ import msgspec
 from services.contracts.event import ALIAS, GROUP, IDENTIFY, TRACK, Event
 from services.contracts.profile import Profile
 from services.contracts.time import Micros
+from services.triggers.engine.consents import CONSENT_TRAIT, note_consents
 from services.triggers.engine.hops import ask_for
 from services.triggers.engine.limits import (
     TRAIT_BYTES_MAX,
@@ -23,7 +24,6 @@ from services.triggers.engine.tags import LEAVES_AT, TOTAL
 from services.triggers.engine.windows import Calendar
 
 GROUP_TRAIT: Final = "group_id"
-CONSENT_TRAIT: Final = "consent"
 
 _NOTHING_SENT: Final = Sending()
 _encode = msgspec.msgpack.Encoder().encode
@@ -135,6 +135,8 @@ def _absorb_call(state: PersonState, event: Event, at: Micros, out: Outputs) -> 
         if event.user_id is not None and event.anonymous_id is not None:
             ask_for(state, event.anonymous_id, out)
         _merge_traits(state, event.traits, at, out)
+        if CONSENT_TRAIT in event.traits:
+            note_consents(state, event, at)
     elif event.type == GROUP and event.group_id is not None:
         _merge_traits(state, {GROUP_TRAIT: event.group_id}, at, out)
     elif event.type == ALIAS and event.previous_id is not None:
@@ -153,8 +155,8 @@ def tag_values(state: PersonState, rules: Rules, now: Micros) -> dict[str, Any]:
     for key, data in state.tags.items():
         name, read, stands = named[key]
         values[name] = data[TOTAL] if stands and now < data[LEAVES_AT] else read(data, now)
-    for name, read_derived in rules.derived:
-        values[name] = read_derived(state, now)
+    for name, made in rules.derived:
+        values[name] = made.compute(state, now, *[values[one] for one in made.of])
     return values
 
 
@@ -210,6 +212,7 @@ def snapshot(state: PersonState, rules: Rules, now: Micros, out: Outputs) -> Non
             user_id=state.user_id,
             anonymous_id=state.anonymous_id,
             traits=state.traits,
+            consents=state.consents,
             tags=values,
             approximate=_approximate(state, rules) if rules.estimates else (),
             messages_accepted=sending.accepted,

@@ -13,7 +13,8 @@ from services.contracts.decision import CANCELLED, Outcome
 from services.contracts.event import Event
 from services.contracts.time import Micros
 from services.triggers.engine.candidates import Candidate, Moment, Refusal
-from services.triggers.engine.checks import CONSENT_TRAIT, consent_refusal
+from services.triggers.engine.checks import consent_refusal
+from services.triggers.engine.consents import CONSENT_TRAIT
 from services.triggers.engine.fingerprint import fingerprint
 from services.triggers.engine.limits import OPENS_MAX
 from services.triggers.engine.outputs import Outputs

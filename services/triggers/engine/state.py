@@ -9,6 +9,7 @@ from typing import Any, Final
 import msgspec
 
 from services.contracts.errors import Malformed
+from services.contracts.profile import Consent
 from services.contracts.time import Micros
 from services.triggers.engine.limits import NEVER
 from services.triggers.engine.weighed import Weighed
@@ -238,6 +239,7 @@ class PersonState(msgspec.Struct, array_like=True, gc=False):
     handed_at: Micros | None = None
     membership: Membership | None = None
     weighed: Weighed | None = None
+    consents: dict[str, Consent] = {}
     slots_bytes: int | None = None
     shown: Slot | None = None
 

@@ -67,14 +67,10 @@ class Writer:
                 self._read.setdefault(path, f"p{len(self._read)}")
         return [f"{name} = p.get({self.constant(path)})" for path, name in self._read.items()]
 
-    def read_tags_once(self, tags: Iterable[str]) -> list[str]:
-        """Statements that read these once; expressions after them use what was read."""
-        for tag in tags:
-            self._tags_read.setdefault(tag, f"g{len(self._tags_read)}")
-        return [
-            f"{name} = {self.constant(self._readers[tag])}(s, now)"
-            for tag, name in self._tags_read.items()
-        ]
+    def given(self, tags: Iterable[str]) -> list[str]:
+        """Names of parameters with the values of these tags: expressions after this use them."""
+        self._tags_read = {tag: f"g{number}" for number, tag in enumerate(tags)}
+        return list(self._tags_read.values())
 
     def expression(self, condition: Condition) -> str:
         if condition.all_ is not None:

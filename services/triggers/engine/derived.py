@@ -4,7 +4,6 @@ Nothing of them is kept: they are computed where somebody asks. A definition has
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from datetime import timedelta
 from typing import Any, Final
 
 import msgspec
@@ -12,19 +11,12 @@ import msgspec
 from services.contracts.definitions import Tag
 from services.contracts.derived import Bands, Case, Derive, Predict, Ratio, Score, Total
 from services.contracts.models import BgNbd, GammaGamma
-from services.contracts.time import DAY, MINUTE, Micros, parse_duration
+from services.contracts.time import DAY, Micros, parse_duration
+from services.triggers.engine.ages import AgeClock
 from services.triggers.engine.clauses import NUMERIC, lookup
 from services.triggers.engine.conditions import ReadTag, Writer
-from services.triggers.engine.dates import anniversary, date_of
 from services.triggers.engine.fingerprint import fingerprint_parts
-from services.triggers.engine.limits import NEVER, SUM_DIGITS
-from services.triggers.engine.local import (
-    EPOCH,
-    earliest_anywhere,
-    instant_of,
-    local_of,
-    own_calendar,
-)
+from services.triggers.engine.limits import SUM_DIGITS
 from services.triggers.engine.predicting import alive, expected_purchases, expected_value
 from services.triggers.engine.readings import TRAIT_EVENTS, Inputs, Reading, inputs_of, together
 from services.triggers.engine.state import PersonState
@@ -33,10 +25,6 @@ from services.triggers.engine.windows import Calendar
 
 Readings = Mapping[str, Reading]
 
-AGE_YEARS_MAX: Final = 150
-"""Nobody is older: a date that says so is wrong."""
-_YEAR_MAX: Final = 2_110
-"""No log goes so far."""
 SCORE_MAX: Final = 5
 
 
@@ -94,139 +82,111 @@ def in_order(tags: Iterable[Tag]) -> list[Tag]:
     return list(done.values())
 
 
-def compile_derived(tag: Tag, readings: Readings, calendar: Calendar) -> Reading:
-    """The reading of a derived tag whose inputs have theirs; `calendar` is the workspace's."""
+class Made(msgspec.Struct, frozen=True, eq=False):
+    """What a tag is made of, and how: `compute(state, now, *values)`, a value of each input."""
+
+    of: tuple[str, ...]
+    compute: Callable[..., Any]
+
+
+def compile_derived(tag: Tag, readings: Readings, calendar: Calendar) -> tuple[Reading, Made]:
+    """How a derived tag whose inputs have their readings is read, and what it is made of.
+
+    The reading reads the inputs first; whoever has read these can compute it alone. `calendar`
+    is the workspace's.
+    """
     derive = tag.derive
     assert derive is not None
+    clock = None if derive.age_of is None else AgeClock(derive.age_of, calendar)
     if derive.trait is not None:
-        inputs, read = Inputs(events=TRAIT_EVENTS, traits=True), _trait(derive.trait)
-        return Reading(read=read, inputs=_meaning(tag, inputs))
-    if derive.age_of is not None:
-        clock = AgeClock(derive.age_of, calendar)
+        inputs = Inputs(events=TRAIT_EVENTS, traits=True)
+        made = Made((), _trait(derive.trait))
+    elif clock is not None:
         inputs = Inputs(events=TRAIT_EVENTS, traits=True, clocks=((clock, None),))
-        zone = calendar.zone
-        return Reading(read=clock.read, inputs=_meaning(tag, inputs, zone), clock=clock)
-    read, inputs = _of_tags(derive, readings)
-    return Reading(read=read, inputs=_meaning(tag, inputs))
+        made = Made((), clock.read)
+    else:
+        made, inputs = _of_tags(derive, readings)
+    # One fingerprint of all that they and the tag itself mean.
+    text = msgspec.json.encode(derive).decode()
+    zone = "" if clock is None else calendar.zone
+    basis = str(fingerprint_parts([tag.id, text, zone, *inputs.basis]))
+    inputs = msgspec.structs.replace(inputs, basis=(basis,))
+    return Reading(read=_reader(made, readings), inputs=inputs, clock=clock), made
 
 
-def _meaning(tag: Tag, inputs: Inputs, *more: str) -> Inputs:
-    """Its inputs, with one fingerprint of all that they and the tag itself mean."""
-    text = msgspec.json.encode(tag.derive).decode()
-    basis = str(fingerprint_parts([tag.id, text, *more, *inputs.basis]))
-    return msgspec.structs.replace(inputs, basis=(basis,))
+def _reader(made: Made, readings: Readings) -> ReadTag:
+    compute, reads = made.compute, [readings[one].read for one in made.of]
+    if not reads:
+        return compute
+    if len(reads) == 1:
+        (only,) = reads
+        return lambda state, now: compute(state, now, only(state, now))
+    return lambda state, now: compute(state, now, *[read(state, now) for read in reads])
 
 
-def _of_tags(derive: Derive, readings: Readings) -> tuple[ReadTag, Inputs]:
+def _of_tags(derive: Derive, readings: Readings) -> tuple[Made, Inputs]:
     if derive.bands is not None:
         bands = derive.bands
         bounds = [
             bound for one in bands.bands for bound in (one.from_, one.below) if bound is not None
         ]
-        of = readings[bands.of]
-        return _bands(bands, of.read), of.at_bounds(bounds)
+        return Made((bands.of,), _bands(bands)), readings[bands.of].at_bounds(bounds)
     if derive.score is not None:
-        score, of = derive.score, readings[derive.score.of]
-        more = 1.0 if score.rule == "lt_next" else 0.0
-        inputs = of.at_bounds([cut + more for cut in score.cuts])
-        if score.among is None:
-            return _score(score, of.read), inputs
-        among = readings[score.among]
-        # Only whether there is a value: no bound of it matters.
-        return _score(score, of.read, among.read), together([inputs, among.at_bounds(())])
+        return _scored(derive.score, readings)
     if derive.cases:
         inputs = together(inputs_of(one.when, readings) for one in derive.cases)
-        return _cases(derive.cases, derive.otherwise, readings), inputs
-    inputs = together(readings[one].inputs for one in inputs_named(derive).values())
+        return _cases(derive.cases, derive.otherwise), inputs
     if derive.ratio is not None:
-        return _ratio(derive.ratio, readings), inputs
-    if derive.total is not None:
-        return _total(derive.total, readings), inputs
-    assert derive.predict is not None
-    return _predict(derive.predict, readings), inputs
+        made = _ratio(derive.ratio)
+    elif derive.total is not None:
+        made = _total(derive.total)
+    else:
+        assert derive.predict is not None
+        made = _predict(derive.predict)
+    return made, together(readings[one].inputs for one in made.of)
 
 
 def _trait(path: str) -> ReadTag:
-    def read(state: PersonState, now: Micros) -> Any:
+    def compute(state: PersonState, now: Micros) -> Any:
         value = lookup(state.traits, path)
         return value if is_plain(value) else None
 
-    return read
-
-
-class AgeClock:
-    """Whole years since the date of a trait, in the person's zone; less than 0 before it."""
-
-    ends = (0, AGE_YEARS_MAX + 1)
-
-    def __init__(self, trait: str, calendar: Calendar) -> None:
-        self._trait = trait
-        self._calendar = calendar
-
-    def read(self, state: PersonState, now: Micros) -> Any:
-        """The age: null before the date, and where nobody is so old."""
-        years = self.value(state, now)
-        return years if years is not None and 0 <= years <= AGE_YEARS_MAX else None
-
-    def value(self, state: PersonState, at: Micros) -> int | None:
-        """One more from the first instant of each birthday on."""
-        born = date_of(lookup(state.traits, self._trait))
-        if born is None:
-            return None
-        zone = own_calendar(state, self._calendar).zone
-        today = EPOCH + timedelta(days=local_of(zone, at)[0])
-        return today.year - born.year - (today < anniversary(born, today.year))
-
-    def reaches(self, state: PersonState, value: int, at: Micros) -> Micros:
-        """The birthday's first instant anywhere; once that is over, the one in their zone."""
-        born = date_of(lookup(state.traits, self._trait))
-        if born is None or born.year + value > _YEAR_MAX:
-            return NEVER
-        day = (anniversary(born, born.year + value) - EPOCH).days
-        anywhere = earliest_anywhere(day, 0)
-        if anywhere > at:
-            return anywhere
-        # Clocks that go back over midnight come to a day twice.
-        return max(at + MINUTE, instant_of(own_calendar(state, self._calendar).zone, day, 0))
-
-
-def _ratio(ratio: Ratio, readings: Readings) -> ReadTag:
-    of, to = readings[ratio.of].read, ratio.to
-    divisor: ReadTag = readings[to].read if isinstance(to, str) else lambda state, now: to
-
-    def read(state: PersonState, now: Micros) -> Any:
-        value, by = of(state, now), divisor(state, now)
-        if type(value) not in NUMERIC or type(by) not in NUMERIC or by == 0:
-            return None
-        return _fitting(value / by)
-
-    return read
+    return compute
 
 
 def _fitting(value: float) -> float | None:
     return round(value, SUM_DIGITS) if is_number(value) else None
 
 
-def _total(total: Total, readings: Readings) -> ReadTag:
-    terms = [(readings[one.of].read, one.times) for one in total.terms]
+def _ratio(ratio: Ratio) -> Made:
+    of, to = ratio.of, ratio.to
 
-    def read(state: PersonState, now: Micros) -> Any:
-        added = total.plus
-        for of, times in terms:
-            value = of(state, now)
+    def compute(state: PersonState, now: Micros, value: Any, by: Any = to) -> Any:
+        if type(value) not in NUMERIC or type(by) not in NUMERIC or by == 0:
+            return None
+        return _fitting(value / by)
+
+    return Made((of, to) if isinstance(to, str) else (of,), compute)
+
+
+def _total(total: Total) -> Made:
+    times, plus = [one.times for one in total.terms], total.plus
+
+    def compute(state: PersonState, now: Micros, *values: Any) -> Any:
+        added = plus
+        for value, so_much in zip(values, times, strict=True):
             if type(value) not in NUMERIC:
                 return None
-            added += value * times
+            added += value * so_much
         return _fitting(added)
 
-    return read
+    return Made(tuple(one.of for one in total.terms), compute)
 
 
-def _bands(bands: Bands, of: ReadTag) -> ReadTag:
+def _bands(bands: Bands) -> Callable[..., Any]:
     steps = [(one.from_, one.below, one.label) for one in bands.bands]
 
-    def read(state: PersonState, now: Micros) -> Any:
-        value = of(state, now)
+    def compute(state: PersonState, now: Micros, value: Any) -> Any:
         if type(value) not in NUMERIC:
             return None
         for from_, below, label in steps:
@@ -234,71 +194,72 @@ def _bands(bands: Bands, of: ReadTag) -> ReadTag:
                 return label if from_ is None or value >= from_ else None
         return None
 
-    return read
+    return compute
 
 
-def _score(score: Score, of: ReadTag, among: ReadTag | None = None) -> ReadTag:
+def _scored(score: Score, readings: Readings) -> tuple[Made, Inputs]:
     more, cuts, reverse = (1.0 if score.rule == "lt_next" else 0.0), score.cuts, score.reverse
 
     def beyond(value: float, cut: float) -> bool:
         return value > cut if more == 0.0 else value >= cut + more
 
-    def read(state: PersonState, now: Micros) -> Any:
-        value = of(state, now)
-        if type(value) not in NUMERIC or (among is not None and among(state, now) is None):
+    def compute(state: PersonState, now: Micros, value: Any, among: Any = True) -> Any:
+        if type(value) not in NUMERIC or among is None:
             return None
         points = 1 + sum(beyond(value, cut) for cut in cuts)
         return SCORE_MAX + 1 - points if reverse else points
 
-    return read
+    inputs = readings[score.of].at_bounds([cut + more for cut in cuts])
+    if score.among is None:
+        return Made((score.of,), compute), inputs
+    # Only whether there is a value: no bound of it matters.
+    among = readings[score.among].at_bounds(())
+    return Made((score.of, score.among), compute), together([inputs, among])
 
 
-def _cases(cases: Iterable[Case], otherwise: str | None, readings: Readings) -> ReadTag:
-    """One function: it reads each tag once, however many cases ask for it."""
+def _cases(cases: Iterable[Case], otherwise: str | None) -> Made:
+    """One function of the tags that the cases ask for, each given once."""
     cases = tuple(cases)
-    writer = Writer({name: one.read for name, one in readings.items()})
-    named = [tag for one in cases for _, tag in _tags_of(one.when, "")]
-    lines = ["t = s.traits", *writer.read_tags_once(named)]
-    lines += [
-        f"if {writer.expression(one.when)}: return {writer.constant(one.label)}" for one in cases
+    named = tuple(dict.fromkeys(tag for one in cases for _, tag in _tags_of(one.when, "")))
+    writer = Writer({})
+    given = writer.given(named)
+    lines = [
+        "t = s.traits",
+        *(
+            f"if {writer.expression(one.when)}: return {writer.constant(one.label)}"
+            for one in cases
+        ),
+        f"return {writer.constant(otherwise)}",
     ]
-    read: ReadTag = writer.build("s, now", [*lines, f"return {writer.constant(otherwise)}"])
-    return read
+    return Made(named, writer.build(", ".join(["s, now", *given]), lines))
 
 
-def _predict(predict: Predict, readings: Readings) -> ReadTag:
+def _predict(predict: Predict) -> Made:
     if predict.model == "gamma_gamma":
-        return _expected_value(predict, readings)
+        return _expected_value(predict)
     parameters = msgspec.convert(predict.parameters, BgNbd)
-    named = (predict.frequency, predict.recency, predict.tenure)
-    frequency, recency, tenure = (readings[one].read for one in named if one is not None)
     horizon = parse_duration(predict.horizon) / DAY
     purchases = predict.output == "purchases"
 
-    def read(state: PersonState, now: Micros) -> Any:
-        found = [frequency(state, now), recency(state, now), tenure(state, now)]
-        if any(type(one) not in NUMERIC for one in found):
-            return None
-        x, since_last, age = found
-        if x < 0:
+    def compute(state: PersonState, now: Micros, x: Any, since_last: Any, age: Any) -> Any:
+        if any(type(one) not in NUMERIC for one in (x, since_last, age)) or x < 0:
             return None
         if purchases:
             return _fitting(expected_purchases(parameters, x, age - since_last, age, horizon))
         return _fitting(alive(parameters, x, age - since_last, age))
 
-    return read
+    assert predict.recency is not None
+    assert predict.tenure is not None
+    return Made((predict.frequency, predict.recency, predict.tenure), compute)
 
 
-def _expected_value(predict: Predict, readings: Readings) -> ReadTag:
+def _expected_value(predict: Predict) -> Made:
     parameters = msgspec.convert(predict.parameters, GammaGamma)
-    frequency: Callable[..., Any] = readings[predict.frequency].read
-    assert predict.monetary is not None
-    monetary = readings[predict.monetary].read
 
-    def read(state: PersonState, now: Micros) -> Any:
-        x, mean = frequency(state, now), monetary(state, now)
+    def compute(state: PersonState, now: Micros, x: Any, mean: Any) -> Any:
         if type(x) not in NUMERIC or type(mean) not in NUMERIC or x < 0:
             return None
         return _fitting(expected_value(parameters, x, mean))
 
-    return read
+    assert predict.monetary is not None
+    return Made((predict.frequency, predict.monetary), compute)

@@ -15,6 +15,7 @@ from services.triggers.engine.caps import Cap, compile_cap
 from services.triggers.engine.check import check
 from services.triggers.engine.conditions import ReadTag, Test, compile_test
 from services.triggers.engine.dates import DateSensor
+from services.triggers.engine.derived import Made
 from services.triggers.engine.fingerprint import fingerprint_parts
 from services.triggers.engine.groups import Groups, compile_groups, stage_readings, with_segments
 from services.triggers.engine.hearing import Hear, compile_hearing
@@ -121,7 +122,8 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     merge_tag: dict[int, Merge]
     read_tag: dict[str, ReadTag]
     readings: dict[str, Reading]
-    derived: tuple[tuple[str, ReadTag], ...]
+    derived: tuple[tuple[str, Made], ...]
+    """Each behind what it is made of."""
     shown: Shown | None
     tags_empty: dict[str, Any]
     triggers: dict[str, Rule]
@@ -342,7 +344,7 @@ def compile_rules(bundle: Bundle, *, workspace: str = "default") -> Rules:
         merge_tag={one.key: one.merge for _, one in tags.rolling},
         read_tag=readers,
         readings=readings,
-        derived=(*tags.derived, *((id_, one.read) for id_, one in stages.items())),
+        derived=(*tags.derived, *((id_, Made((), one.read)) for id_, one in stages.items())),
         shown=compile_shown(bundle.tags, readings),
         groups=groups,
         tags_empty={tag.id: one.empty for tag, one in tags.rolling},

@@ -11,7 +11,7 @@ from services.contracts.definitions import Bundle, Tag
 from services.contracts.time import Micros, parse_duration
 from services.triggers.engine import tags as rolling
 from services.triggers.engine.conditions import ReadTag
-from services.triggers.engine.derived import compile_derived, in_order
+from services.triggers.engine.derived import Made, compile_derived, in_order
 from services.triggers.engine.local import EPOCH, local_of, own_calendar
 from services.triggers.engine.quality import Guarded, guards, kept_out
 from services.triggers.engine.reactions import Listening, Moments, listening_of
@@ -34,7 +34,7 @@ class CompiledTags(msgspec.Struct, frozen=True, kw_only=True, eq=False):
 
     rolling: tuple[tuple[Tag, Rolling], ...]
     listening: tuple[Listening, ...]
-    derived: tuple[tuple[str, ReadTag], ...]
+    derived: tuple[tuple[str, Made], ...]
     readings: dict[str, Reading]
     guarded: tuple[Guarded, ...]
 
@@ -56,10 +56,10 @@ def compile_tags(bundle: Bundle, calendar: Calendar) -> CompiledTags:
             compiled.append((tag, one))
             listening += listening_of(tag, one, window)
             readings[tag.id] = _reading(tag, one, confirmed=is_guarded)
-    derived: list[tuple[str, ReadTag]] = []
+    derived: list[tuple[str, Made]] = []
     for tag in in_order(bundle.tags):
-        readings[tag.id] = compile_derived(tag, readings, calendar)
-        derived.append((tag.id, readings[tag.id].read))
+        readings[tag.id], made = compile_derived(tag, readings, calendar)
+        derived.append((tag.id, made))
     return CompiledTags(
         rolling=tuple(compiled),
         listening=tuple(listening),

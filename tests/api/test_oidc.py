@@ -1,5 +1,6 @@
 """JWTs of an OIDC issuer: the right ones let in, all others do not, and keys may change."""
 
+import asyncio
 import base64
 import hashlib
 import hmac
@@ -15,10 +16,12 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from services.contracts.errors import Transient
 from services.triggers.api.oidc import (
     FETCH_EVERY_SECONDS_MIN,
+    KEYS_BYTES_MAX,
     KEYS_STALE_SECONDS_MAX,
     Keys,
     Oidc,
     OidcSettings,
+    fetch_over_http,
     read_keys,
 )
 from services.triggers.definitions.actors import Forbidden
@@ -257,3 +260,38 @@ async def test_people_of_the_issuer_work_with_the_api(world: World, issuer: Issu
     async with client_of(app, signed()) as ann:
         refused = await ann.get("/v1/triggers")
         assert (refused.status_code, refused.json()["code"]) == (503, "unavailable")
+
+
+@pytest.mark.parametrize(
+    ("answer", "problem"),
+    [
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}", None),
+        (b"HTTP/1.1 500 Sorry\r\nContent-Length: 0\r\n\r\n", "HTTP 500"),
+        (b"HTTP/1.1 302 Found\r\nLocation: /x\r\nContent-Length: 0\r\n\r\n", "HTTP 302"),
+        (b"HTTP/1.1 200 OK\r\n\r\n" + b"x" * (KEYS_BYTES_MAX + 1), "longer than"),
+        (b"", "RemoteProtocolError"),
+    ],
+    ids=["good", "error", "redirect", "endless", "nothing"],
+)
+async def test_keys_are_fetched_from_their_address_and_no_more_than_is_sound(
+    answer: bytes, problem: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NO_PROXY", "*")
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(answer)
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        fetch = fetch_over_http(f"http://127.0.0.1:{port}/keys")
+        if problem is None:
+            assert await fetch() == b"{}"
+        else:
+            with pytest.raises(Transient, match=problem):
+                await fetch()
+    if problem is None:
+        with pytest.raises(Transient, match="ConnectError"):
+            await fetch()

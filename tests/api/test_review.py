@@ -109,6 +109,20 @@ async def test_a_draft_is_rejected_withdrawn_and_thrown_away(people: People) -> 
     assert (gone["status"], gone["draft"]) == ("archived", None)
 
 
+async def test_what_is_applied_may_be_submitted_instead(people: People) -> None:
+    cim = await people("cim", "operator")
+    given = {"definitions": [{"kind": "tag", **TAG}], "submit": True}
+    dry = await ok(await cim.post("/v1/apply", json=given | {"dry_run": True}))
+    assert (await ok(await cim.get("/v1/reviews")))["items"] == []
+    asked = await ok(await cim.post("/v1/apply", json=given))
+    assert asked == dry
+    assert asked["revision"] is None
+    listed = await ok(await cim.get("/v1/reviews"))
+    assert [one["id"] for one in listed["items"]] == [TAG["id"]]
+    wrong = await cim.post("/v1/apply", json=given | {"submit": 1})
+    assert wrong.json()["errors"] == [{"place": "submit", "reason": "must be true or false"}]
+
+
 async def test_versions_are_listed_read_and_rolled_back_to(client: httpx.AsyncClient) -> None:
     await ok(await client.post("/v1/triggers?publish=true", json=TRIGGER), 201)
     for name in ("second", "third"):

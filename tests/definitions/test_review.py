@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from services.contracts.definitions import Kind, Trigger
+from services.contracts.errors import DefinitionError
 from services.triggers.definitions.actors import Forbidden, Origin
 from services.triggers.definitions.rights import ReviewMode
 from services.triggers.definitions.service import Definitions
@@ -13,6 +14,7 @@ from services.triggers.definitions.transitions import drafted
 from services.triggers.definitions.values import (
     AUTHORS_MAX,
     Conflict,
+    Definition,
     NotFound,
     Stale,
     Stored,
@@ -22,6 +24,7 @@ from tests.definitions.support import (
     ROOT,
     START,
     make_definitions,
+    needing,
     person,
     policy,
     program,
@@ -323,6 +326,34 @@ async def test_a_name_that_another_one_has_is_refused(definitions: Definitions) 
     await definitions.apply(
         [trigger("a", name="Other"), trigger("b", name="Cart left")], by=ROOT, dry_run=False
     )
+
+
+async def test_files_are_submitted_as_drafts_where_they_change_something(
+    definitions: Definitions,
+) -> None:
+    await definitions.create(tag(), by=ROOT, publish=True)
+    given: list[Definition] = [tag(), needing("orders"), trigger("b")]
+    asked = await definitions.propose(given, by=CIM)
+    assert asked.revision is None
+    assert [one.action for one in asked.changes] == ["none", "create", "create"]
+    waiting = await definitions.waiting(after=("", ""), limit=9)
+    assert [one.id for one in waiting] == ["b", "cart_left"]
+    # The same files again change nothing, other ones are refused: somebody works on the draft.
+    await definitions.propose(given, by=BEN)
+    assert (await definitions.get(*ID)).review.authors == ("cim",)
+    with pytest.raises(Conflict, match="another draft"):
+        await definitions.propose([trigger()], by=BEN)
+    with pytest.raises(DefinitionError):
+        await definitions.propose([trigger("c"), needing("nowhere", "d")], by=BEN)
+    with pytest.raises(Forbidden):
+        await definitions.propose([policy()], by=CIM)
+    with pytest.raises(NotFound):
+        await definitions.get("trigger", "c")
+    assert (await definitions.approve(*ID, by=BEN, expected=None)).status == "live"
+    with pytest.raises(Conflict, match="DELETE"):
+        await definitions.propose([trigger("c"), trigger(status="archived")], by=BEN)
+    with pytest.raises(Forbidden):
+        await definitions.approve("trigger", "b", by=person("cim"), expected=None)
 
 
 def test_no_author_of_a_draft_is_ever_forgotten() -> None:

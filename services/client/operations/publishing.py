@@ -16,7 +16,7 @@ class Publishing(Caller):
     async def apply(
         self, body: Mapping[str, Any], *, idempotency_key: str | None = None
     ) -> Answer[models.ApplyResult]:
-        """Put many definitions in force in one revision.
+        """Put many definitions in force in one revision, or submit them.
 
         Needs the role operator.
 

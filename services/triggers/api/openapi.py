@@ -225,6 +225,11 @@ APPLY_BODY: Final = {
                     "additionalProperties": False,
                     "properties": {
                         "dry_run": {"type": "boolean", "default": False},
+                        "submit": {
+                            "type": "boolean",
+                            "default": False,
+                            "description": "write drafts and submit them, publish nothing",
+                        },
                         "definitions": {
                             "type": "array",
                             "maxItems": 500,

@@ -25,6 +25,8 @@ from services.triggers.definitions.values import Definition
 
 APPLY_BYTES_MAX: Final = 8 * 1024 * 1024
 APPLY_DEFINITIONS_MAX: Final = 500
+FLAGS: Final = ("dry_run", "submit")
+"""How to apply: only look, or write drafts and submit them for review."""
 
 
 def workspace_routes(workspace: str, definitions: Definitions) -> APIRouter:
@@ -84,14 +86,17 @@ def publishing_routes(
     router = APIRouter(prefix="/v1", tags=["publishing"])
 
     @router.post(
-        "/apply", summary="Put many definitions in force in one revision",
+        "/apply", summary="Put many definitions in force in one revision, or submit them",
         responses=shown("ApplyResult"), openapi_extra=APPLY_BODY,
         dependencies=[needs("operator")],
     )  # fmt: skip
     async def apply(request: Request, by: By) -> Response:
         value = decode_value(await read_body(request, APPLY_BYTES_MAX))
-        given, dry_run = _apply_request(value)
-        applied = await definitions.apply(given, by=by, dry_run=dry_run)
+        given, flags = _apply_request(value)
+        if flags["submit"] and not flags["dry_run"]:
+            applied = await definitions.propose(given, by=by)
+        else:
+            applied = await definitions.apply(given, by=by, dry_run=flags["dry_run"])
         changed = [one.after for one in applied.changes if one.action in ("create", "change")]
         told = await definitions.warnings([one for one in changed if one is not None])
         return answer_applied(applied, told)
@@ -106,16 +111,17 @@ def publishing_routes(
     return router
 
 
-def _apply_request(value: Any) -> tuple[list[Definition], bool]:
-    """The definitions to apply; all that do not fit their schema are named at once."""
+def _apply_request(value: Any) -> tuple[list[Definition], dict[str, bool]]:
+    """The definitions to apply and how; all that do not fit their schema are named at once."""
     if not isinstance(value, dict) or not isinstance(value.get("definitions"), list):
         raise DefinitionError([("definitions", "a list of definitions is required")])
-    unknown = sorted(set(value) - {"definitions", "dry_run"})
+    unknown = sorted(set(value) - {"definitions", *FLAGS})
     if unknown:
         raise DefinitionError([(name, "unknown field") for name in unknown])
-    dry_run = value.get("dry_run", False)
-    if not isinstance(dry_run, bool):
-        raise DefinitionError([("dry_run", "must be true or false")])
+    flags = {name: value.get(name, False) for name in FLAGS}
+    wrong = [name for name, flag in flags.items() if not isinstance(flag, bool)]
+    if wrong:
+        raise DefinitionError([(name, "must be true or false") for name in wrong])
     if len(value["definitions"]) > APPLY_DEFINITIONS_MAX:
         raise HTTPException(413, f"more than {APPLY_DEFINITIONS_MAX} definitions at once")
     given: list[Definition] = []
@@ -128,4 +134,4 @@ def _apply_request(value: Any) -> tuple[list[Definition], bool]:
             problems += error.problems
     if problems:
         raise DefinitionError(problems)
-    return given, dry_run
+    return given, flags

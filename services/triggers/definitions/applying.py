@@ -6,8 +6,23 @@ from typing import Literal
 from services.contracts.definitions import Trigger
 from services.contracts.errors import DefinitionError
 from services.contracts.time import Micros
-from services.triggers.definitions.transitions import archived, beside_draft, published, stands_so
-from services.triggers.definitions.values import Change, Definition, Stored, kind_of, place_of
+from services.triggers.definitions.transitions import (
+    archived,
+    beside_draft,
+    drafted,
+    published,
+    same,
+    stands_so,
+    submitted,
+)
+from services.triggers.definitions.values import (
+    Change,
+    Conflict,
+    Definition,
+    Stored,
+    kind_of,
+    place_of,
+)
 
 
 def applied(
@@ -34,7 +49,31 @@ def applied(
     )
 
 
+def proposed(
+    standing: Stored | None, definition: Definition, author: str, now: Micros
+) -> Stored | None:
+    """The definition as a draft in review; None where it is one already.
+
+    Raises:
+        Conflict: there is another draft, which is somebody's work; or it would be archived.
+    """
+    kind = kind_of(definition)
+    if isinstance(definition, Trigger) and definition.status == "archived":
+        raise Conflict(f"{kind} {definition.id}: archiving is not submitted, DELETE it")
+    if standing is not None and standing.draft is not None:
+        if not same(definition, standing.draft):
+            raise Conflict(f"{kind} {definition.id} has another draft: publish or discard it first")
+        if standing.review.submitted is not None:
+            return None
+    return submitted(drafted(standing, definition, author, now), author, "", now)
+
+
 def refuse_doubles(definitions: Sequence[Definition]) -> None:
+    """Refuse a definition that is given twice.
+
+    Raises:
+        DefinitionError: with the place of each.
+    """
     seen: set[tuple[str, str]] = set()
     for definition in definitions:
         key = (kind_of(definition), definition.id)

@@ -7,7 +7,7 @@ import msgspec
 
 from services.contracts.definitions import DEFAULT_POLICY, Kind, Trigger, Workspace
 from services.triggers.definitions.actors import SYSTEM, Origin
-from services.triggers.definitions.applying import applied, refuse_doubles
+from services.triggers.definitions.applying import applied, proposed, refuse_doubles
 from services.triggers.definitions.auditing import Action
 from services.triggers.definitions.checking import (
     refuse_wrong_draft,
@@ -280,6 +280,35 @@ class Definitions(Writing):
                 return Applied(revision=None, changes=tuple(changes))
             stored = await self._publish(writer, by, "applied", pairs, now)
             return Applied(revision=stored[0].revision, changes=tuple(changes))
+
+    async def propose(self, definitions: Sequence[Definition], *, by: Origin) -> Applied:
+        """Write all of these as drafts and submit them, those that would change something; the
+        changes are those that approving them will make.
+
+        Raises:
+            Conflict: one has another draft already, or says `archived`.
+        """
+        refuse_doubles(definitions)
+        for definition in definitions:
+            self._refuse_foreign(definition)
+            self.rights.edit(by.actor, kind_of(definition))
+        async with self._store.writing() as writer:
+            pairs: list[Pair] = []
+            waiting: list[Pair] = []
+            changes: list[Change] = []
+            now = self._now()
+            for definition in definitions:
+                standing = await writer.get(kind_of(definition), definition.id)
+                after, change = applied(standing, definition, now)
+                changes.append(change)
+                if after is not None:
+                    pairs.append((standing, after))
+                    asked = proposed(standing, definition, by.actor.id, now)
+                    waiting += [] if asked is None else [(standing, asked)]
+            await self._refuse(writer, pairs)
+            for before, asked in waiting:
+                await self._save(writer, by, "submitted", before, asked)
+            return Applied(revision=None, changes=tuple(changes))
 
 
 async def _require_submitted(writer: Writer, kind: Kind, id_: str, expected: int | None) -> Stored:

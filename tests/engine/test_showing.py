@@ -78,6 +78,16 @@ def test_other_labels_concern_people_to_whom_nothing_happens() -> None:
     assert not concerns_everyone(plain, compile_rules(bundle(*TAGS[:2])))
 
 
+def test_labels_that_are_gone_wake_nobody_any_more() -> None:
+    log = log_of(QUIET, RISK)
+    log.event()
+    log.wake(NOON + HOUR)
+    assert log.state.wake_at == NOON + 60 * DAY
+    log.publish(bundle(QUIET, revision=2))
+    log.wake(NOON + 61 * DAY)
+    assert (log.state.shown, log.state.wake_at) == (None, None)
+
+
 def test_whoever_goes_over_to_other_labels_shows_them() -> None:
     log = log_of(QUIET)
     log.event()

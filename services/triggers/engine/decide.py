@@ -183,6 +183,8 @@ def adopt_rules(
     state.tags = {key: data for key, data in state.tags.items() if key in rules.tags}
     is_new, state.revision = state.revision == NO_REVISION, rules.revision
     state.seen_until = 0
+    if rules.shown is None:
+        state.shown = None
     keep_known(state, rules.quality.known)
     state.changed = True
     if out is not None:

@@ -1,4 +1,4 @@
-"""Reads `commands` into the ledger. An offset is committed once its command is durable there."""
+"""Reads `commands` into the ledger; offsets are committed soon after what they stand for is there."""
 
 import asyncio
 from collections.abc import Mapping
@@ -29,6 +29,8 @@ from services.runtime.retry import until_done
 from services.runtime.settings import KafkaSettings
 
 POLL_MS: Final = 200
+COMMIT_SECONDS: Final = 0.2
+"""So much of the topic at most is read again after a crash; the ledger knows it."""
 URGENT_BACKLOG_FACTOR: Final = 2
 """Urgent commands are still read while bulk ones have to wait in Kafka, up to this."""
 _NOTICES: Final = frozenset({KIND_CANCEL, KIND_MOVED})
@@ -95,20 +97,31 @@ class Intake:
         self._intake_max = intake_max
         self._backlog_max = backlog_max * (URGENT_BACKLOG_FACTOR if urgent else 1)
         self._backlog = backlog
+        self._durable: dict[TopicPartition, int] = {}
         self._lag = metrics.gauge(CONSUMER_LAG)
         self._letters_counted = metrics.counter(DEAD_LETTERS)
         self._retries = metrics.counter(RETRIES)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Read until `stop`; waits for Kafka and the database however long it takes."""
+        committing: asyncio.Task[None] | None = None
         while not stop.is_set():
             self._hold_or_go_on()
             batches = await until_done("poll_commands", self._poll, self._on_retry)
             if batches:
                 await self._take(batches)
-                await self._commit(batches)
+                for partition, records in batches.items():
+                    self._durable[partition] = records[-1].offset + 1
                 if not self._urgent:
                     self._measure_lag(batches)
+            # Beside the reading, which would else wait for the broker after each small batch.
+            if self._durable and (committing is None or committing.done()):
+                if committing is not None:
+                    committing.result()
+                committing = asyncio.create_task(self._commit_soon())
+        if committing is not None:
+            await committing
+        await self._commit()
 
     def problem(self) -> str | None:
         """What keeps it from working; for readiness."""
@@ -234,8 +247,14 @@ class Intake:
         )
         self._letters_counted.labels(origin=ORIGIN, code=error.code).inc()
 
-    async def _commit(self, batches: Mapping[TopicPartition, list[Any]]) -> None:
-        offsets = {partition: records[-1].offset + 1 for partition, records in batches.items()}
+    async def _commit_soon(self) -> None:
+        await self._commit()
+        await asyncio.sleep(COMMIT_SECONDS)
+
+    async def _commit(self) -> None:
+        offsets, self._durable = self._durable, {}
+        if not offsets:
+            return
         try:
             await self._consumer.commit(offsets)
         except (CommitFailedError, IllegalStateError, *KAFKA_ERRORS) as error:

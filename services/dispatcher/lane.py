@@ -70,6 +70,7 @@ class Lane:
         self._limited = metrics.counter(RATE_LIMITED)
         self._retries = metrics.counter(RETRIES)
         self._awake = asyncio.Event()
+        self._came = asyncio.Event()
         self._held: set[str] = set()
         self._inbox: list[Claim] = []
         self._drained = False
@@ -105,7 +106,7 @@ class Lane:
                 self._held.discard(send_id)
                 self._by_name[name].unused(1)
         self._inbox += claims
-        self._awake.set()
+        self._came.set()
 
     def wake(self) -> None:
         """New commands wait in the ledger."""
@@ -121,14 +122,19 @@ class Lane:
         """Claim no more; `run` returns once what was claimed has been settled."""
         self._ending = True
         self._awake.set()
+        self._came.set()
 
     async def run(self) -> None:
         """Work until told to end. An exception of a channel is a bug and comes out."""
         async with asyncio.TaskGroup() as group:
             begin: Begin = partial(self._begin, group)
+            # Beside the claiming: what is ours already waits for no question to the ledger.
+            group.create_task(self._start_taken(begin))
             overdue = True
             while True:
-                await self._start_inbox(begin)
+                if self._lost:
+                    self._lost = False
+                    await self._find_lost(begin)
                 if self._ending:
                     return
                 more = (overdue or not self._drained) and await self._look(begin)
@@ -144,13 +150,14 @@ class Lane:
         self._awake.clear()
         return False
 
-    async def _start_inbox(self, begin: Begin) -> None:
-        if self._lost:
-            self._lost = False
-            await self._find_lost(begin)
-        if self._inbox:
+    async def _start_taken(self, begin: Begin) -> None:
+        while True:
+            await self._came.wait()
+            self._came.clear()
             claims, self._inbox = self._inbox, []
             await self._start(claims, begin)
+            if self._ending and not self._inbox:
+                return
 
     async def _find_lost(self, begin: Begin) -> None:
         lost = await until_done(

@@ -92,7 +92,7 @@ def decision_routes(decisions: DecisionLog, profiles: Profiles) -> APIRouter:
         found = await decisions.of_people(people, trigger=trigger, limit=limit + 1, before=before)
         page = found[:limit]
         return DecisionPage(
-            decisions=[_out(decision) for _, decision in page],
+            decisions=[decision_out(decision) for _, decision in page],
             next_cursor=_cursor_of(page[-1][0]) if len(found) > limit else None,
         )
 
@@ -133,7 +133,8 @@ def _instant(text: str, name: str) -> Micros:
         raise HTTPException(400, f"{name}: {error.message}") from error
 
 
-def _out(decision: Decision) -> DecisionOut:
+def decision_out(decision: Decision) -> DecisionOut:
+    """How a decision is shown."""
     fields = msgspec.structs.asdict(decision)
     del fields["v"]
     return DecisionOut(**fields, at=_written(decision.now))

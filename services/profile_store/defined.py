@@ -52,6 +52,18 @@ class Defined:
         """Tags of labels, of scores and of states, in order of id."""
         return self._discrete
 
+    def tags(self) -> dict[str, dict[str, Any]]:
+        """The tags and life cycles in force as they were published, in order of id."""
+        return {
+            id_: definition
+            for (kind, id_), definition in sorted(self._known.items())
+            if kind in ("tag", "lifecycle")
+        }
+
+    def is_lifecycle(self, id_: str) -> bool:
+        """Whether a tag is the state of a life cycle."""
+        return ("lifecycle", id_) in self._known
+
     def segments(self) -> list[Known]:
         """All segments that are in force, in order of id."""
         return [

@@ -13,6 +13,7 @@ from services.contracts.deadletter import DeadLetter
 from services.contracts.time import DAY
 from services.contracts.topics import DECISIONS, PROFILES, QUALITY, Topic
 from services.profile_store.api import make_app
+from services.profile_store.card import card_routes
 from services.profile_store.consuming import GROUP, Consuming, Store
 from services.profile_store.decision_api import decision_routes
 from services.profile_store.decision_intake import DecisionIntake, keep_pruned
@@ -157,6 +158,7 @@ def _app(
         health,
         population_routes(stores.population, stores.profiles, defined),
         decision_routes(stores.decisions, stores.profiles),
+        card_routes(stores.profiles, stores.decisions, defined),
         quality_routes(stores.quality),
         job_routes(stores.runs),
         erasure_routes(stores.erasures),

@@ -3,6 +3,8 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import msgspec
+
 from services.contracts.errors import Malformed
 from services.contracts.profile import Profile
 from services.contracts.time import HOUR, Micros
@@ -40,6 +42,10 @@ class MemoryProfiles:
                 written += 1
                 if profile.merged_into is None:
                     self._notice(known, profile)
+                for name, proof in profile.consents.items():
+                    if known is None or known.consents.get(name) != proof:
+                        key = profile.person, "consent", name, profile.as_of
+                        self.history[key] = msgspec.to_builtins(proof)
                 if known is not None and profile.merged_into is None:
                     self._remember(known, profile)
         return Written(written=written, stale=len(batch) - written)

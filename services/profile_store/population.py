@@ -15,7 +15,7 @@ SHARE_SMALL: Final = 0.05
 CORE_MAX: Final = 8
 """More core segments than a team keeps in mind."""
 
-HistoryKind = Literal["tag", "segment"]
+HistoryKind = Literal["tag", "segment", "consent"]
 
 
 class Sizes(msgspec.Struct, frozen=True, kw_only=True):

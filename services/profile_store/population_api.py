@@ -12,7 +12,13 @@ from services.contracts.masking import is_sensitive
 from services.profile_store.api import CURSOR_CHARS_MAX, cursor_of, person_of
 from services.profile_store.defined import Defined
 from services.profile_store.limits import TEXT_BYTES_MAX
-from services.profile_store.population import HISTORY_PAGE_MAX, Known, Population, remarks
+from services.profile_store.population import (
+    HISTORY_PAGE_MAX,
+    HistoryKind,
+    Known,
+    Population,
+    remarks,
+)
 from services.profile_store.profiles import PAGE_MAX, Profiles, current
 from services.profile_store.schemas import ProfilePage, written
 from services.profile_store.sensitive import Sensitive, Show, Shown
@@ -160,19 +166,20 @@ def population_routes(population: Population, profiles: Profiles, defined: Defin
         person: Annotated[str, Path(min_length=1, max_length=TEXT_BYTES_MAX)],
         tag: Annotated[str | None, Query(pattern=ID_PATTERN)] = None,
         segment: Annotated[str | None, Query(pattern=ID_PATTERN)] = None,
+        consent: Annotated[str | None, Query(min_length=1, max_length=200)] = None,
         limit: Annotated[int, Query(ge=1, le=HISTORY_PAGE_MAX)] = 50,
         cursor: Annotated[int | None, Query(ge=0, le=_HISTORY_CURSOR_MAX)] = None,
     ) -> HistoryOut:
-        """The newest first, of one tag or one segment. Kept of tags with few values: labels,
-        scores, states. What a person began with is no change, and not among them."""
-        if (tag is None) == (segment is None):
-            raise HTTPException(400, "one of tag and segment is needed")
+        """The newest first, of one tag, one segment or one question of consent. Kept of tags with
+        few values: labels, scores, states. What a person began with is no change, and not among
+        them; of consents each answer is there, with its proof."""
+        kind, name = _asked_of({"tag": tag, "segment": segment, "consent": consent})
         found = await current(profiles, person)
         who = person if found is None else found.person
         points = await population.history(
             who,
-            "tag" if tag is not None else "segment",
-            tag or segment or "",
+            kind,
+            name,
             limit=limit + 1,
             before=cursor,
         )
@@ -220,6 +227,13 @@ async def _asked(request: Request) -> Search:
         return _decoder.decode(bytes(body))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise HTTPException(422, f"not a search: {error}") from error
+
+
+def _asked_of(names: dict[HistoryKind, str | None]) -> tuple[HistoryKind, str]:
+    given = [(kind, name) for kind, name in names.items() if name is not None]
+    if len(given) != 1:
+        raise HTTPException(400, "one of tag, segment and consent is needed")
+    return given[0]
 
 
 def _refuse_sensitive(where: Condition, sensitive: Sensitive) -> None:

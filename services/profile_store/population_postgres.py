@@ -43,7 +43,8 @@ ORDER BY at DESC LIMIT :limit
 """)
 _FORGET: Final = text("""
 DELETE FROM profile_store.history WHERE ctid IN (
-    SELECT ctid FROM profile_store.history WHERE at < :before LIMIT :limit
+    SELECT ctid FROM profile_store.history
+    WHERE at < :before AND kind <> 'consent' LIMIT :limit
 )
 """)
 

@@ -41,6 +41,7 @@ _TYPES: Final = {
     "merged_into": "text",
     "segments": "text[]",
     "approximate": "jsonb",
+    "consents": "jsonb",
     "traits": "jsonb",
     "tags": "jsonb",
 }
@@ -57,7 +58,8 @@ def _put_statement() -> TextClause:
     """One INSERT from one array a column: as fast as COPY and a merge, in one round trip.
 
     The rows as they were are read, and locked, before they are replaced: what has become
-    another value in those that are is history. A person's first snapshot changes nothing.
+    another value in those that are is history. A person's first snapshot changes nothing, but
+    that the proof of each consent is kept for good.
     That tags still change at all is noticed in the first few of them; see `tag_changes`.
     """
     names = ", ".join(_TYPES)
@@ -70,7 +72,7 @@ def _put_statement() -> TextClause:
     return text(f"""
 WITH given AS (SELECT * FROM unnest({arrays}) AS given ({names})),
 before AS (
-    SELECT stored.person, stored.tags, stored.segments
+    SELECT stored.person, stored.tags, stored.segments, stored.consents
     FROM profile_store.profiles AS stored JOIN given USING (person) FOR UPDATE OF stored
 ),
 written AS (
@@ -78,7 +80,7 @@ written AS (
     SELECT {values} FROM given LEFT JOIN before ON before.person = given.person
     ON CONFLICT (person) DO UPDATE SET {changes}
     WHERE (excluded.as_of, excluded.source_offset) > (stored.as_of, stored.source_offset)
-    RETURNING person, as_of, tags, segments, merged_into
+    RETURNING person, as_of, tags, segments, consents, merged_into
 ),
 changed AS (
     SELECT person, written.as_of, before.tags AS old_tags, written.tags AS new_tags,
@@ -96,6 +98,11 @@ told AS (
     UNION ALL
     SELECT person, 'segment', name, as_of, 'false' FROM changed, unnest(old_segments) AS name
     WHERE name <> ALL (new_segments)
+    UNION ALL
+    SELECT person, 'consent', name, written.as_of, value
+    FROM written LEFT JOIN before USING (person),
+        jsonb_each(written.consents) AS proof (name, value)
+    WHERE (before.consents -> name) IS DISTINCT FROM value
     ON CONFLICT (person, kind, name, at) DO UPDATE SET value = excluded.value
 ),
 looked_at AS (

@@ -4,7 +4,7 @@ from typing import Any, Self
 
 from pydantic import BaseModel, Field
 
-from services.contracts.profile import Profile
+from services.contracts.profile import Consent, Profile
 from services.contracts.time import Micros, from_micros
 
 
@@ -15,6 +15,29 @@ class Source(BaseModel):
     offset: int
 
 
+class ConsentOut(BaseModel):
+    """Proof of one answer, as far as the event by which it was given said."""
+
+    answer: bool
+    at: str
+    event_id: str
+    source: str
+    wording: str
+    method: str
+
+    @classmethod
+    def of(cls, proof: Consent) -> Self:
+        """From the stored proof."""
+        return cls(
+            answer=proof.answer,
+            at=written(proof.at),
+            event_id=proof.event_id,
+            source=proof.source,
+            wording=proof.wording,
+            method=proof.method,
+        )
+
+
 class ProfileOut(BaseModel):
     """One person's profile. Times are UTC, RFC 3339 with microseconds."""
 
@@ -22,6 +45,7 @@ class ProfileOut(BaseModel):
     user_id: str | None
     anonymous_id: str | None
     traits: dict[str, Any]
+    consents: dict[str, ConsentOut] = Field(description="the answers that stand, with proof")
     tags: dict[str, Any] = Field(description="tag values as of `as_of`")
     approximate: list[str] = Field(description="tags whose value is an estimate")
     segments: list[str] = Field(description="those that the person is in")
@@ -42,6 +66,7 @@ class ProfileOut(BaseModel):
             user_id=profile.user_id,
             anonymous_id=profile.anonymous_id,
             traits=profile.traits,
+            consents={name: ConsentOut.of(one) for name, one in profile.consents.items()},
             tags=profile.tags,
             approximate=list(profile.approximate),
             segments=list(profile.segments),

@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 
-from services.contracts.profile import Profile
+from services.contracts.profile import Consent, Profile
 
 NOON = 1_772_366_400_000_000
 SECOND = 1_000_000
@@ -34,6 +34,10 @@ FULL = profile(
     tags={"spend": 12.5, "top": ["a", "b"], "vip": True, "last": None, "big": 2**63 + 1},
     approximate=("top", "spend"),
     segments=("gold", "vip"),
+    consents={
+        "marketing": Consent(answer=True, at=NOON, event_id="form", wording="Yes", method="box"),
+        "sms": Consent(answer=False, at=NOON - 5, event_id="link", source="app"),
+    },
     messages_accepted=4,
     messages_failed=1,
     last_message_at=NOON + 5,

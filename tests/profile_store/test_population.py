@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.contracts.conditions import Condition
 from services.contracts.errors import Malformed
-from services.contracts.profile import Profile
+from services.contracts.profile import Consent, Profile
 from services.profile_store.memory import MemoryProfiles
 from services.profile_store.population import Known, Overlap, Point, Population, Sizes, remarks
 from services.profile_store.population_memory import MemoryPopulation
@@ -208,6 +208,18 @@ async def test_coming_into_a_segment_and_going_out_is_history(stored: Stored) ->
     await stored.put(member("ana", "vip", as_of=NOON + 2))
     assert await stored.points("vip", "segment") == [Point(at=NOON + 1, value=True)]
     assert await stored.points("gold", "segment") == [Point(at=NOON + 2, value=False)]
+
+
+async def test_every_answer_to_a_question_of_consent_is_kept_with_its_proof(stored: Stored) -> None:
+    yes = Consent(answer=True, at=NOON, event_id="form", wording="Yes")
+    no = Consent(answer=False, at=NOON + 5, event_id="link")
+    await stored.put(profile("ana", consents={"sms": yes}))
+    await stored.put(profile("ana", as_of=NOON + 1, consents={"sms": yes}))
+    await stored.put(profile("ana", as_of=NOON + 5, consents={"sms": no}))
+    assert await stored.points("sms", "consent") == [
+        Point(at=NOON + 5, value={"answer": False, "at": NOON + 5, "event_id": "link"}),
+        Point(at=NOON, value={"answer": True, "at": NOON, "event_id": "form", "wording": "Yes"}),
+    ]
 
 
 async def test_an_older_snapshot_is_no_history(stored: Stored) -> None:

@@ -257,6 +257,7 @@ def test_what_excludes_itself_is_disjoint_either_way_round(
         (trait("x", "lte", 3), trait("x", "gte", 3)),
         (trait("x", "gt", 1), trait("x", "lt", 2)),
         (trait("x", "ne", 1), trait("x", "not_exists")),
+        (trait("x", "eq", True), Condition(not_=trait("x", "eq", 1))),
         (trait("x", "contains", "a"), trait("x", "contains", "b")),
         (Condition(segment="core"), Condition(segment="other")),
     ],

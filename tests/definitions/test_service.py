@@ -5,6 +5,7 @@ import asyncio
 import msgspec
 import pytest
 
+from services.contracts.conditions import Condition
 from services.contracts.definitions import DEFAULT_POLICY, Trigger, Workspace
 from services.contracts.errors import DefinitionError
 from services.triggers.definitions.memory import MemoryStore, Tables
@@ -287,3 +288,12 @@ async def test_what_is_in_force_together_is_what_is_checked() -> None:
     await made.set_status("c", "paused", by=ROOT, expected=None)
     await made.archive("trigger", "a", by=ROOT, expected=None)
     assert seen == [["a"], ["a", "b"], ["a", "c"], ["a", "c"], ["c"]]
+
+
+async def test_one_that_was_true_before_is_a_change(definitions: Definitions) -> None:
+    def asking(value: bool | int) -> Trigger:
+        return trigger(audience=Condition(trait="vip", op="eq", value=value))
+
+    await definitions.apply([asking(True)], by=ROOT, dry_run=False)
+    applied = await definitions.apply([asking(1)], by=ROOT, dry_run=False)
+    assert [one.action for one in applied.changes] == ["change"]

@@ -6,6 +6,8 @@ Says yes only where it is certain; a yes is never wrong, a no may be.
 from math import inf
 from typing import Final
 
+import msgspec
+
 from services.contracts.conditions import Condition, Scalar
 
 _MISSING: Final = "not_exists"
@@ -19,7 +21,7 @@ def disjoint(one: Condition | None, other: Condition | None) -> bool:
     """Whether no person can fulfil both; None lets everybody in."""
     if one is None or other is None:
         return False
-    if one.not_ == other or other.not_ == one:
+    if _opposite(one, other) or _opposite(other, one):
         return True
     for this, that in ((one, other), (other, one)):
         if this.all_ is not None:
@@ -30,6 +32,11 @@ def disjoint(one: Condition | None, other: Condition | None) -> bool:
     if subject is None or subject != _subject(other):
         return False
     return _clauses(one, other)
+
+
+def _opposite(one: Condition, other: Condition) -> bool:
+    """Whether `one` says not `other`, by its JSON: to Python 1 equals true."""
+    return one.not_ is not None and msgspec.json.encode(one.not_) == msgspec.json.encode(other)
 
 
 def _subject(clause: Condition) -> tuple[str, str] | None:

@@ -125,12 +125,15 @@ def archived(standing: Stored, now: Micros) -> Stored:
 
 
 def same(one: Definition, other: Definition | None) -> bool:
-    """Whether they say the same, whatever their versions."""
-    if other is None:
+    """Whether they say the same, whatever their versions.
+
+    As JSON: to Python 1 equals true, to a condition it does not.
+    """
+    if other is None or type(one) is not type(other):
         return False
-    return bool(
-        msgspec.structs.replace(one, version=0) == msgspec.structs.replace(other, version=0)
-    )
+    bare = (msgspec.structs.replace(each, version=0) for each in (one, other))
+    this, that = map(msgspec.json.encode, bare)
+    return this == that
 
 
 def stands_so(standing: Stored | None, changed: Stored) -> bool:

@@ -27,8 +27,9 @@ from services.runtime.health import Health
 from services.runtime.metrics import Metrics
 from services.runtime.settings import TokenSettings
 from services.triggers.api.app import Access, make_app
-from services.triggers.api.profiles_client import StoredProfile
+from services.triggers.api.tag_report import tag_report_routes
 from services.triggers.api.template_routes import template_routes
+from services.triggers.api.trial import Around, routers_around
 from services.triggers.definitions.memory import MemoryStore, Tables
 from services.triggers.definitions.memory_access import MemoryAnswers, MemoryTokens
 from services.triggers.definitions.service import Definitions
@@ -89,17 +90,12 @@ def _tidy(value: Any) -> Any:
     return [_tidy(part) for part in value] if isinstance(value, list) else value
 
 
-class Nobody:
-    """A profile store of the document: nothing is asked of it."""
-
-    async def profile(self, id_: str) -> StoredProfile | None:
-        """Nobody has any id."""
-        del id_
-        return None
-
-
 def api_document() -> dict[str, Any]:
-    """The OpenAPI document of the marketers' API, as it is served."""
+    """The OpenAPI document of the marketers' API, as it is served.
+
+    Nothing stands behind the routes: only what they say of themselves is asked.
+    """
+    nothing: Any = None
     definitions = Definitions(
         MemoryStore(Tables()), lambda _: [], workspace="default", now=lambda: 0
     )
@@ -115,7 +111,23 @@ def api_document() -> dict[str, Any]:
         ),
         metrics=Metrics(),
         health=Health(),
-        more_routers=[template_routes(definitions, Nobody())],
+        more_routers=[
+            template_routes(definitions, nothing),
+            tag_report_routes(definitions, nothing, lambda: 0),
+            *routers_around(
+                Around(
+                    definitions=definitions,
+                    check=lambda _: [],
+                    workspace="default",
+                    store=nothing,
+                    people=nothing,
+                    commands=nothing,
+                    jobs=nothing,
+                    rollouts=nothing,
+                    now=lambda: 0,
+                )
+            ),
+        ],
     )
 
     async def ask() -> dict[str, Any]:

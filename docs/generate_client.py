@@ -114,20 +114,29 @@ def _default(schema: Schema, schemas: Schema) -> str | None:
     if "default" not in schema:
         return None
     value = schema["default"]
+    array = next((one for one in _ways(schema) if one.get("type") == "array"), {})
     if isinstance(value, list):
-        return f"{tuple(value)!r}"
+        item = array.get("items", {}).get("$ref")
+        if not value or item is None:
+            return f"{tuple(value)!r}"
+        made = ", ".join(_made(item, one, schemas) for one in value)
+        return f"msgspec.field(default_factory=lambda: ({made},))"
     name = next((one["$ref"] for one in _ways(schema) if "$ref" in one), None)
     if isinstance(value, dict) and name is not None:
-        model = str(name).removeprefix(_REF)
-        fields = schemas[model].get("properties", {})
-        given = {
-            _field(key): one
-            for key, one in value.items()
-            if one != fields.get(key, {}).get("default", ...)
-        }
-        inner = ", ".join(f"{key}={one!r}" for key, one in given.items())
-        return f"msgspec.field(default_factory=lambda: {model}({inner}))"
+        return f"msgspec.field(default_factory=lambda: {_made(name, value, schemas)})"
     return repr(value)
+
+
+def _made(reference: str, value: Mapping[str, Any], schemas: Schema) -> str:
+    """The call that makes a struct of these plain values; what is default is left out."""
+    model = reference.removeprefix(_REF)
+    fields = schemas[model].get("properties", {})
+    given = {
+        _field(key): one
+        for key, one in value.items()
+        if one != fields.get(key, {}).get("default", ...)
+    }
+    return f"{model}({', '.join(f'{key}={one!r}' for key, one in given.items())})"
 
 
 def _ways(schema: Schema) -> list[Schema]:

@@ -75,14 +75,20 @@ async def apply(
 def diff(change: AppliedChange) -> Iterator[str]:
     """Lines of a unified diff between what is in force and what will be."""
     name = place_of(change.kind, change.id)
-    yield from difflib.unified_diff(
-        _lines(change.before),
-        _lines(change.after),
+    yield from diff_lines(
+        change.before,
+        change.after,
         f"{name} in force" if change.before is not None else "nothing in force",
         f"{name} version {change.version}" if change.after is not None else "archived",
-        lineterm="",
-        n=DIFF_CONTEXT_LINES,
     )
+
+
+def diff_lines(
+    before: dict[str, Any] | None, after: dict[str, Any] | None, was: str, becomes: str
+) -> Iterator[str]:
+    """Lines of a unified diff between two definitions, as YAML."""
+    lines = _lines(before), _lines(after)
+    yield from difflib.unified_diff(*lines, was, becomes, lineterm="", n=DIFF_CONTEXT_LINES)
 
 
 def _lines(definition: dict[str, Any] | None) -> list[str]:

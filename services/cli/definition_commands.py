@@ -17,7 +17,8 @@ PAGE: Final = 200
 
 Id = Annotated[str, typer.Argument(help="its id")]
 Status = Annotated[
-    str | None, typer.Option(help="draft, live, paused or archived; left out: all but archived")
+    str | None,
+    typer.Option(help="draft, in_review, live, paused or archived; left out: all but archived"),
 ]
 Operation = Callable[..., Coroutine[Any, Any, Answer[Any]]]
 
@@ -90,8 +91,8 @@ def _add_reading(group: typer.Typer, kind: str) -> None:
         if shown is None:
             console.err.print(f"[red]cuestream:[/red] {kind} {id_} has no draft")
             raise typer.Exit(api.EXIT_NOT_FOUND)
-        # As a file for `apply`: it names its kind, and the service counts the versions.
-        api.print_yaml({"kind": kind, **_without_version(shown)})
+        # As a file for `apply`, which names its kind.
+        api.print_yaml({"kind": kind, **(as_written(shown) or {})})
 
 
 def _add_changing(group: typer.Typer, kind: str) -> None:
@@ -130,13 +131,19 @@ def add_trigger_commands(group: typer.Typer) -> None:
 
 def say_state(found: Any) -> None:
     """One line: where a definition stands now."""
-    draft = ", a draft waits" if found.draft is not None else ""
+    draft = ""
+    if found.draft is not None:
+        in_review = found.review is not None and found.review.submitted is not None
+        draft = ", a draft is in review" if in_review else ", a draft waits"
     version = f", version {found.version}" if found.version else ""
     revision = f", revision {found.revision}" if found.revision else ""
     typer.echo(f"{found.kind} {found.id}: {found.status}{version}{revision}{draft}")
 
 
-def _without_version(definition: Any) -> dict[str, Any]:
+def as_written(definition: Any) -> dict[str, Any] | None:
+    """A definition as people write it: the service counts its versions."""
+    if definition is None:
+        return None
     shown = dict(msgspec.to_builtins(definition))
     shown.pop("version", None)
     return shown

@@ -5,6 +5,7 @@ import runpy
 import typer
 
 from services.cli import console, dead_letters, jobs
+from services.cli.access_commands import audit, tokens
 from services.cli.apply import apply_command
 from services.cli.backtest import backtest_command
 from services.cli.dead_letters_done import discard_command, replay_command
@@ -12,7 +13,9 @@ from services.cli.definition_commands import PLURALS, add_trigger_commands, make
 from services.cli.demo import demo_command
 from services.cli.explain import explain_command
 from services.cli.migrations import OWNERS, migrate_all
+from services.cli.review_commands import add_review_commands, add_version_commands
 from services.cli.rfm import rfm_command
+from services.cli.stop_commands import resume, stop, stops
 from services.cli.tag_commands import tag_report
 from services.cli.template_commands import preview
 from services.cli.up import up_command
@@ -38,7 +41,22 @@ app.add_typer(dead_letters.app, name="dlq")
 app.add_typer(jobs.app, name="jobs")
 
 
-_triggers = make_group("trigger", "", alone=True)
+app.command("audit")(audit)
+app.command("stop")(stop)
+app.command("resume")(resume)
+app.command("stops")(stops)
+app.add_typer(tokens, name="tokens")
+
+
+def _group_of(kind: str, told: str, *, alone: bool = False) -> typer.Typer:
+    group = make_group(kind, told, alone=alone)
+    add_review_commands(group, kind)
+    add_version_commands(group, kind)
+    app.add_typer(group, name=PLURALS[kind])
+    return group
+
+
+_triggers = _group_of("trigger", "", alone=True)
 add_trigger_commands(_triggers)
 
 
@@ -49,20 +67,13 @@ def triggers(context: typer.Context) -> None:
         _run_module("services.triggers.worker")
 
 
-app.add_typer(_triggers, name="triggers")
-_templates = make_group("template", "Look at templates, change them, and see them filled in.")
-_templates.command("preview")(preview)
-app.add_typer(_templates, name="templates")
-for _kind, _help in (
-    ("tag", "Look at tags and change them."),
-    ("segment", "Look at segments and change them."),
-    ("lifecycle", "Look at life cycles and change them."),
-    ("policy", "Look at frequency caps and change them."),
-):
-    _group = make_group(_kind, _help)
-    if _kind == "tag":
-        _group.command("report")(tag_report)
-    app.add_typer(_group, name=PLURALS[_kind])
+_group_of("tag", "Look at tags and change them.").command("report")(tag_report)
+_group_of("segment", "Look at segments and change them.")
+_group_of("lifecycle", "Look at life cycles and change them.")
+_group_of("template", "Look at templates, change them, see them filled in.").command("preview")(
+    preview
+)
+_group_of("policy", "Look at frequency caps and change them.")
 
 
 def _run_module(module: str) -> None:

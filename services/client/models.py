@@ -123,6 +123,47 @@ class AuditPage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     next_cursor: str | None
 
 
+class BacktestPage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Backtests without their reports, the newest first."""
+
+    items: "tuple[BacktestResource, ...]"
+    next_cursor: str | None
+
+
+class BacktestRequest(
+    msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename={"from_": "from"}
+):
+    """Drafts (or what is in force where there is none) against history.
+
+    `events` is `topic`, the stored event log, or a file's name in the folder of the settings.
+    """
+
+    triggers: tuple[str, ...]
+    events: str = "topic"
+    from_: str | None = None
+    to: str | None = None
+    samples: int = 5
+    seed: int = 0
+    fail_share: int = 0
+
+
+class BacktestResource(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A backtest and how far it is. `report` is there once it is `done`: docs/backtest.md."""
+
+    id: str
+    status: Literal["cancelled", "done", "failed", "queued", "running"]
+    triggers: tuple[str, ...]
+    events: str
+    created_by: str
+    created_at: str
+    started_at: str | None
+    finished_at: str | None
+    doing: str
+    share: float | None
+    error: str | None
+    report: dict[str, Any] | None
+
+
 class Band(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename={"from_": "from"}):
     """Numbers from `from` on (inclusive) and `below` (exclusive); one side may be open."""
 
@@ -160,6 +201,24 @@ class Case(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     label: str
     when: "Condition"
+
+
+class Clause(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One clause of a condition: where it stands, the value it found, whether it holds.
+
+    `subject` is `property`, `trait`, `tag` or `segment` (then `op` is `member`), `name` which
+    one. `negated`: it stands under an
+    odd number of `not`, so that it has to fail.
+    """
+
+    place: str
+    subject: str
+    name: str
+    op: str
+    value: Any = None
+    actual: Any
+    holds: bool
+    negated: bool = False
 
 
 class Cleaning(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -281,6 +340,71 @@ class Derive(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     predict: "Predict | None" = None
 
 
+class DryRun(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What would be decided and sent, and why: `clauses` has the entry and the audience
+    evaluated clause by clause, `explanation` the decisions in words.
+    """
+
+    trigger: str
+    version: int
+    person: str
+    at: str
+    decisions: "tuple[DryRunDecision, ...]"
+    effects: "tuple[Effect, ...]"
+    waiting: "tuple[DryRunWait, ...]"
+    explanation: "Explanation"
+    clauses: "Explanation"
+    traits: dict[str, Any]
+    tags: dict[str, Any]
+
+
+class DryRunDecision(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One decision that would be recorded."""
+
+    outcome: str
+    step: int
+    at: str
+    details: dict[str, Any]
+
+
+class DryRunRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One person (by id as the workers know them, or made up) and one event.
+
+    Without an event only time passes, to `at`. `at` is left out: the event's own time, or now.
+    """
+
+    event: dict[str, Any] | None = None
+    person: str | None = None
+    profile: "InlineProfile | None" = None
+    at: str | None = None
+
+
+class DryRunWait(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Where the person would stand afterwards; null: until something happens."""
+
+    step: int
+    reason: str
+    due_at: str | None
+
+
+class Effect(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One thing that would be asked of the dispatcher, its texts filled in.
+
+    `problem` says why a text could not be: it would fail when it is sent.
+    """
+
+    kind: str
+    step: int
+    channel: str
+    endpoint: str | None
+    to: str | None
+    subject: str
+    body: str
+    html: str
+    request: dict[str, Any]
+    problem: str | None = None
+
+
 class End(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The run is over, with a result such as `woken` or `not_woken`."""
 
@@ -322,12 +446,75 @@ class Exit(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     key: tuple[str, ...] = ()
 
 
+class Explanation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The answer for one person and one trigger, the profile being that of `as_of`.
+
+    `verdict`: `put_off` or `under_way` where a run waits, else the outcome of the newest
+    decision, else `waiting`, `not_reached` (of a step that was asked for),
+    `entry_not_matched`, `no_event` (none given concerns the entry), `no_record` (the entry
+    matches now and yet nothing was decided) or `not_decided` (the trigger is not in force).
+    """
+
+    person: str
+    trigger: str
+    as_of: int
+    revision: int
+    verdict: str
+    sentence: str
+    decisions: int = 0
+    findings: "tuple[Finding, ...]" = ()
+
+
+class Finding(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One reason, as a sentence and as fields.
+
+    `kind`: `decision` (a record), `status` (the trigger is not decided), `put_off` (decided
+    again at `at`), `under_way` (a journey waits, at most until `at`), `step` (not come to),
+    `waiting` (the entry looks again at `at`), `entry` (evaluated on an event), `value` (what
+    the entry asks of the profile), `exit`, `wait_for` (evaluated on an event) or `audience`
+    (as it stands now). `place` names the part of the trigger that is spoken of, `step` the
+    number of the step. `holds`: whether that part is as the trigger wants it in order to come
+    in (of an absence, that `without` did not happen) or, of a step, was come to; None where
+    nothing can be said.
+    """
+
+    kind: str
+    sentence: str
+    place: str = ""
+    at: int | None = None
+    event_id: str | None = None
+    outcome: str | None = None
+    step: int | None = None
+    holds: bool | None = None
+    clauses: "tuple[Clause, ...]" = ()
+    details: dict[str, Any] = {}
+
+
 class Handoff(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Make a task for people: `content.subject` is its title, `content.body` what to know."""
 
     to: Literal["sales", "service"]
     endpoint: str
     content: "Content" = msgspec.field(default_factory=lambda: Content())
+
+
+class HourCount(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Decisions of one outcome and reason in one hour; `put_off`: each was decided again."""
+
+    hour: str
+    trigger: str
+    version: int
+    outcome: str
+    reason: str
+    put_off: bool
+    decisions: int
+
+
+class HourCounts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Counts by the hour, in order. `more`: older ones did not fit in."""
+
+    counts: "tuple[HourCount, ...]"
+    more: bool
 
 
 class Inactivity(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -338,6 +525,13 @@ class Inactivity(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     events: tuple[str, ...]
     lasts: str
+
+
+class InlineProfile(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Somebody made up: tags are computed from the `history`, folded before the event."""
+
+    traits: dict[str, Any] = {}
+    history: tuple[dict[str, Any], ...] = ()
 
 
 class Lifecycle(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -435,6 +629,29 @@ class Outlier(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     deviation: float | None = None
 
 
+class PersonDecision(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One decision about a person."""
+
+    person: str
+    trigger: str
+    trigger_version: int
+    step: int
+    outcome: str
+    event_id: str
+    at: str
+    revision: int
+    run_id: str | None
+    send_id: str | None
+    details: dict[str, Any]
+
+
+class PersonDecisions(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A person's decisions, the newest first."""
+
+    decisions: "tuple[PersonDecision, ...]"
+    next_cursor: str | None
+
+
 class Policy(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A frequency cap: at most `limit` sends a person in `window`, in `scope`.
 
@@ -481,7 +698,8 @@ class Predict(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     `alive`: the probability of buying again at all; `purchases`: how many are expected within
     `horizon`; both by `bg_nbd`. `value`: the expected value of one purchase, by `gamma_gamma`.
     `frequency` is a tag of repeat purchases, `recency` and `tenure` tags of whole days since
-    the last and the first one, `monetary` a tag of the mean value of the repeat purchases.
+    the last and the first one. For `gamma_gamma` `monetary` is a tag of the mean value of
+    purchases, and `frequency` of how many of them there are: all, or all repeats.
     `parameters` are the model's, `fit` what the job that fitted them said of how well.
     """
 
@@ -570,6 +788,21 @@ class Ratio(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     to: str | float
 
 
+class Reach(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How many people fulfil the audience now, and how many sends a day a backtest gave.
+
+    Without an audience everybody does. Stored profiles know no event: clauses over its
+    properties are left out, and `exact` is false then. Null: there is no backtest.
+    """
+
+    people: int
+    of: int
+    share: float
+    exact: bool
+    sends_a_day: float | None
+    backtest: str | None
+
+
 class Reentry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Whether the same person may enter again, measured from entry.
 
@@ -592,6 +825,23 @@ class RejectionState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     by: str
     at: str
     reason: str
+
+
+class ReportedTag(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One tag. `used_by` are the places that name it; it is `unused` where there are none, or
+    only tags that are unused themselves. `stale` has the reasons: `review_due`, and
+    `no_change` of anybody's value for so many days.
+    """
+
+    id: str
+    name: str
+    layer: str | None
+    owner: str
+    used_by: tuple[str, ...]
+    unused: bool
+    stale: tuple[str, ...]
+    review_by: str | None
+    changed_at: str | None
 
 
 class ReviewPage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -625,6 +875,59 @@ class RollbackRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
     """The version whose content shall be in force again."""
 
     version: int
+
+
+class RolloutRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Stages, and when to halt: sends beyond what the backtest gives for the stage, times
+    `factor`, or more than `failure_share` percent of the sends read within `window` failed.
+
+    `backtest`: left out, the newest of this trigger; without one only failures halt.
+    """
+
+    stages: "tuple[Stage, ...]" = msgspec.field(
+        default_factory=lambda: (
+            Stage(percent=1),
+            Stage(percent=5, hold="1d"),
+            Stage(percent=100),
+        )
+    )
+    factor: float = 2.0
+    failure_share: int = 10
+    window: str = "15m"
+    backtest: str | None = None
+
+
+class RolloutResource(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A rollout. `sends`, `finished` and `failures` are those of the present stage."""
+
+    id: str
+    trigger: str
+    status: Literal["done", "ended", "halted", "running"]
+    percent: int
+    stage: int
+    stages: "tuple[Stage, ...]"
+    since: str
+    version: int
+    factor: float
+    failure_share: int
+    window: str
+    expected_a_day: float | None
+    backtest: str | None
+    sends: int
+    finished: int
+    failures: int
+    created_by: str
+    created_at: str
+    steps: "tuple[RolloutStep, ...]"
+
+
+class RolloutStep(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One thing that was done."""
+
+    at: str
+    what: str
+    percent: int
+    reason: str
 
 
 class Schedule(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -750,6 +1053,13 @@ class Split(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     arms: "tuple[Arm, ...]"
 
 
+class Stage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """`percent` of people take part, and for at least `hold` it stays so."""
+
+    percent: int
+    hold: str = "1h"
+
+
 class Step(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One step of a trigger: exactly one of these."""
 
@@ -762,6 +1072,23 @@ class Step(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     offer: "Offer | None" = None
     handoff: "Handoff | None" = None
     end: "End | None" = None
+
+
+class StopRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What is to stop, or to go on: everything, or some channels."""
+
+    all: bool = False
+    channels: tuple[Literal["inbox", "log", "mail", "push", "sms", "webhook", "wecom"], ...] = ()
+    note: str = ""
+
+
+class StopsResource(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What is stopped now, since which revision of the definitions."""
+
+    all: bool
+    channels: tuple[str, ...]
+    version: int
+    revision: int
 
 
 class SubmissionState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -862,6 +1189,18 @@ class TagPage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     next_cursor: str | None
 
 
+class TagReport(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Tags with something to say of them, in order of id; `tags_in_force` counts all.
+
+    `watched_since` is null where nothing is known of changes: then no tag is called unchanged.
+    """
+
+    tags_in_force: int
+    stale_after_days: int
+    watched_since: str | None
+    tags: "tuple[ReportedTag, ...]"
+
+
 class TagResource(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A tag and where it stands."""
 
@@ -923,6 +1262,29 @@ class Term(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     of: str
     times: float = 1.0
+
+
+class TestSend(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One message that was asked for."""
+
+    send_id: str
+    person: str
+    step: int
+    channel: str
+    to: str | None
+
+
+class TestSendRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """To whom (test people of the workspace), as if `event` had brought them in."""
+
+    people: tuple[str, ...]
+    event: dict[str, Any] = {}
+
+
+class TestSends(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Messages on their way; the dispatcher tells what became of each by its id."""
+
+    sends: "tuple[TestSend, ...]"
 
 
 class Threshold(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -1042,6 +1404,20 @@ class TriggerResource(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
     draft: "Trigger | None"
     published: "Trigger | None"
     review: "ReviewState | None"
+    warnings: "tuple[ProblemError, ...]"
+
+
+class ValidateRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Definitions as for `POST /v1/apply`."""
+
+    definitions: tuple[dict[str, Any], ...]
+
+
+class Validation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """`problems` keep them from being put in force, `warnings` do not."""
+
+    valid: bool
+    problems: "tuple[ProblemError, ...]"
     warnings: "tuple[ProblemError, ...]"
 
 

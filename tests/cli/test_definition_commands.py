@@ -1,9 +1,6 @@
 """`cuestream triggers|tags|templates …` against the real API, each command a process of its own."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -12,7 +9,7 @@ import yaml
 from services.cli.definition_commands import PLURALS
 from services.client import Client
 from services.runtime.process import free_port
-from tests.api.conftest import TOKEN
+from tests.cli.shell import Shell
 
 TRIGGER = """kind: trigger
 id: cart_left
@@ -27,37 +24,6 @@ variables:
   first_name: {trait: first_name, fallback: friend}
   order_id: {property: order_id}
 """
-
-
-class Shell:
-    """Runs `cuestream` with a token, against one API."""
-
-    def __init__(self, api_url: str) -> None:
-        self._environment = {
-            **os.environ,
-            "CUESTREAM_API_URL": api_url,
-            "CUESTREAM_API_TOKENS": TOKEN,
-            "COLUMNS": "200",
-        }
-
-    def __call__(self, *arguments: str, **environment: str) -> tuple[int, str]:
-        """Exit code, and output of both kinds."""
-        done = subprocess.run(
-            [sys.executable, "-c", "from services.cli.main import app; app()", *arguments],
-            env={**self._environment, **environment},
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-        assert "Traceback" not in done.stderr, done.stderr
-        return done.returncode, done.stdout + done.stderr
-
-
-@pytest.fixture
-def shell(api_url: str) -> Shell:
-    """A terminal."""
-    return Shell(api_url)
 
 
 @pytest.mark.embedded

@@ -5,13 +5,7 @@ import json
 import pytest
 
 from services.cli.definitions import example_files
-from tests.cli.test_definition_commands import Shell
-
-
-@pytest.fixture
-def shell(api_url: str) -> Shell:
-    """A terminal."""
-    return Shell(api_url)
+from tests.cli.shell import Shell
 
 
 @pytest.mark.embedded

@@ -13,6 +13,22 @@ from services.client.calling import Answer, Caller, segment
 class Tags(Caller):
     """Operations on tags."""
 
+    async def report_tag(
+        self, *, days: int | None = None, all_: bool | None = None
+    ) -> Answer[models.TagReport]:
+        """Tags that nobody uses, and tags that went stale.
+
+        Needs the role analyst.
+
+        all_: in-order tags too.
+        """
+        return await self.call(
+            "GET",
+            "/v1/tags/report",
+            models.TagReport,
+            query={"days": days, "all": all_},
+        )
+
     async def list_tags(
         self,
         *,

@@ -48,6 +48,8 @@ def operation_id(route: APIRoute) -> str:
 
 
 def _singular(noun: str) -> str:
+    if noun == "people":
+        return "person"
     return noun.removesuffix("ies") + "y" if noun.endswith("ies") else noun.removesuffix("s")
 
 
@@ -71,7 +73,7 @@ def _impossible(method: str, path: str, operation: Mapping[str, Any]) -> Iterato
         yield from (400, 413)
         if not parameters:
             yield 422
-    if "{" not in path:
+    if "{" not in path and "requestBody" not in operation:
         yield 404
     if method == "get":
         yield from (409, 412, 428)

@@ -36,6 +36,19 @@ def mask_traits(traits: Mapping[str, Any], names: Collection[str]) -> dict[str, 
     return {name: _shown(name, value, names) for name, value in traits.items()}
 
 
+def mask_clause(clause: Mapping[str, Any], names: Collection[str]) -> dict[str, Any]:
+    """What a clause found, with the value of a sensitive trait masked.
+
+    It names the trait as `trait`, or as `name` where its `subject` is one.
+    """
+    told = dict(clause)
+    trait = told.get("name") if told.get("subject") == "trait" else told.get("trait")
+    if isinstance(trait, str) and "actual" in told and is_sensitive(trait, names):
+        actual = told["actual"]
+        told["actual"] = None if actual is None else masked(actual)
+    return told
+
+
 def _shown(name: str, value: Any, names: Collection[str]) -> Any:
     if value is None:
         return None

@@ -4,12 +4,13 @@ from base64 import b64decode, urlsafe_b64encode
 from typing import Annotated, Any, Final
 
 import msgspec
-from fastapi import APIRouter, Depends, HTTPException, Path, Query
+from fastapi import APIRouter, Depends, HTTPException, Path, Query, Request
 from pydantic import BaseModel, Field
 
 from services.contracts.conditions import ID_PATTERN
 from services.contracts.decision import Decision
 from services.contracts.errors import Malformed
+from services.contracts.masking import mask_clause
 from services.contracts.time import DAY, Micros, from_micros
 from services.contracts.timestamp import parse_timestamp
 from services.profile_store.decision_log import (
@@ -23,6 +24,7 @@ from services.profile_store.decision_log import (
 )
 from services.profile_store.limits import MICROS_MAX, TEXT_BYTES_MAX
 from services.profile_store.profiles import Profiles, current
+from services.profile_store.sensitive import Sensitive
 from services.runtime.bearer import require_token
 
 COUNTS_SPAN_MAX: Final = 92 * DAY
@@ -78,12 +80,17 @@ def decision_routes(decisions: DecisionLog, profiles: Profiles) -> APIRouter:
 
     @router.get("/people/{person:path}/decisions", summary="What was decided of a person")
     async def decisions_of_person(
+        request: Request,
         person: Annotated[str, Path(min_length=1, max_length=TEXT_BYTES_MAX)],
         trigger: Annotated[str | None, Query(pattern=ID_PATTERN)] = None,
         limit: Annotated[int, Query(ge=1, le=DECISIONS_PAGE_MAX)] = 50,
         cursor: Annotated[str | None, Query(max_length=_CURSOR_CHARS_MAX)] = None,
     ) -> DecisionPage:
-        """The newest first; under the id asked for, and that of whom it was merged into."""
+        """The newest first; under the id asked for, and that of whom it was merged into.
+
+        What a clause found of a sensitive trait is masked.
+        """
+        sensitive: Sensitive = request.app.state.sensitive
         people = [person]
         merged = await current(profiles, person)
         if merged is not None and merged.person != person:
@@ -92,7 +99,7 @@ def decision_routes(decisions: DecisionLog, profiles: Profiles) -> APIRouter:
         found = await decisions.of_people(people, trigger=trigger, limit=limit + 1, before=before)
         page = found[:limit]
         return DecisionPage(
-            decisions=[decision_out(decision) for _, decision in page],
+            decisions=[decision_out(_masked(decision, sensitive)) for _, decision in page],
             next_cursor=_cursor_of(page[-1][0]) if len(found) > limit else None,
         )
 
@@ -131,6 +138,11 @@ def _instant(text: str, name: str) -> Micros:
         return parse_timestamp(text)
     except Malformed as error:
         raise HTTPException(400, f"{name}: {error.message}") from error
+
+
+def _masked(decision: Decision, sensitive: Sensitive) -> Decision:
+    details = mask_clause(decision.details, sensitive.names)
+    return msgspec.structs.replace(decision, details=details)
 
 
 def decision_out(decision: Decision) -> DecisionOut:

@@ -99,6 +99,35 @@ async def test_a_person_is_tried_as_the_workers_know_them_and_stays_so(
     assert (log.state.now, log.state.tags) == (before, {})
 
 
+async def test_what_is_sensitive_of_a_real_person_is_masked_wherever_it_is_told(
+    client: httpx.AsyncClient, scene: Surroundings
+) -> None:
+    phone, email = "+8613812345678", "ada@example.com"
+    log = log_of(trigger("other"))
+    log.identify({"name": "Ada", "email": email, "phone": phone}, now=NOON)
+    scene.people.states["ada"] = log.state
+    content = {"subject": "{{ person.phone }}", "body": "b"}
+    changed = {
+        **DRAFT,
+        "entry": {"events": ["order"]},
+        "audience": {"trait": "phone", "op": "starts_with", "value": "+86"},
+        "steps": [{"send": {"channel": "mail", "content": content}}],
+    }
+    await client.put("/v1/triggers/thanks", json=changed, headers={"If-Match": "*"})
+    body = {"person": "ada", "event": order(7, "2026-06-10T13:00:00Z")}
+    answer = await client.post("/v1/triggers/thanks/dry-run", json=body)
+    assert phone not in answer.text
+    assert email not in answer.text
+    found = answer.json()
+    assert [one["outcome"] for one in found["decisions"]] == ["sent"], "conditions see all of it"
+    assert (found["effects"][0]["to"], found["effects"][0]["subject"]) == (
+        "a***@example.com", "***5678",
+    )  # fmt: skip
+    assert found["traits"]["name"] == "Ada"
+    (told,) = [one for one in found["clauses"]["findings"] if one["kind"] == "audience"]
+    assert told["clauses"][0]["actual"] == "***5678"
+
+
 async def test_time_alone_can_be_tried(client: httpx.AsyncClient) -> None:
     found = await dry_run(client, at="2026-06-10T12:00:00Z")
     assert (found["at"], found["decisions"]) == ("2026-06-10T12:00:00Z", [])

@@ -31,6 +31,12 @@ async def client() -> AsyncIterator[AsyncClient]:
                 *(decision(now=NOON + number, event_id=str(number)) for number in range(5)),
                 decision(person="anon/1", now=NOON - 1),
                 decision(trigger="other", outcome=Outcome.CAP, now=NOON + HOUR),
+                decision(
+                    person="bo",
+                    trigger="third",
+                    outcome=Outcome.AUDIENCE,
+                    details={"trait": "email", "op": "exists", "actual": "bo@example.com"},
+                ),
             ]
         )
     )
@@ -79,6 +85,11 @@ async def test_a_decision_is_shown_whole(client: AsyncClient) -> None:
     ]
 
 
+async def test_what_a_clause_found_of_a_sensitive_trait_is_masked(client: AsyncClient) -> None:
+    answer = await client.get("/v1/people/bo/decisions")
+    assert [one["details"]["actual"] for one in answer.json()["decisions"]] == ["b***@example.com"]
+
+
 async def test_an_old_id_shows_what_was_decided_under_both(client: AsyncClient) -> None:
     answer = (await client.get("/v1/people/anon/1/decisions")).json()
     assert {one["person"] for one in answer["decisions"]} == {"ana", "anon/1"}
@@ -88,12 +99,13 @@ async def test_an_old_id_shows_what_was_decided_under_both(client: AsyncClient) 
 async def test_counts_are_of_the_hours_asked_for(client: AsyncClient) -> None:
     answer = (await client.get("/v1/decision-counts")).json()
     assert [(one["trigger"], one["decisions"]) for one in answer["counts"]] == [
-        ("hello", 1), ("hello", 5), ("other", 1),
+        ("hello", 1), ("hello", 5), ("third", 1), ("other", 1),
     ]  # fmt: skip
     query = {"from": "2026-03-01T12:30:00Z", "to": "2026-03-01T13:00:00Z"}
     answer = (await client.get("/v1/decision-counts", params=query)).json()
     assert [(one["hour"], one["decisions"]) for one in answer["counts"]] == [
-        ("2026-03-01T12:00:00Z", 5)
+        ("2026-03-01T12:00:00Z", 5),
+        ("2026-03-01T12:00:00Z", 1),
     ]
 
 

@@ -1,6 +1,6 @@
 """After publishing: what was decided, how often, and why somebody did not get it."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Annotated, Any, Final
 from urllib.parse import quote
 
@@ -17,6 +17,7 @@ from services.triggers.api.resources import answer
 from services.triggers.api.trial_resources import HourCounts, PersonDecisions
 from services.triggers.definitions.reading import Reading
 from services.triggers.engine.explain import Explanation
+from services.triggers.trial.masking import masked_answer
 from services.triggers.trial.people import Lookup
 
 PAGE_MAX: Final = 200
@@ -28,8 +29,12 @@ Person = Annotated[str, Path(min_length=1, max_length=PERSON_CHARS_MAX, pattern=
 _Moment = Annotated[AwareDatetime | None, Query(description="RFC 3339, with its zone")]
 
 
-def looking_back_routes(reading: Reading, store: ProfileStore, people: Lookup) -> APIRouter:
-    """Counts of a trigger; decisions about a person, and why not."""
+def looking_back_routes(
+    reading: Reading, store: ProfileStore, people: Lookup, sensitive: Collection[str]
+) -> APIRouter:
+    """Counts of a trigger; decisions about a person, and why not, with traits named as `sensitive`
+    masked.
+    """
     router = APIRouter(prefix="/v1", tags=["looking back"])
 
     @router.get(
@@ -77,7 +82,7 @@ def looking_back_routes(reading: Reading, store: ProfileStore, people: Lookup) -
         trigger: Annotated[str, Query(pattern=ID_PATTERN)],
         step: Annotated[int | None, Query(ge=0, le=1000)] = None,
     ) -> Response:
-        return answer(await people.why(person, trigger, step))
+        return answer(masked_answer(await people.why(person, trigger, step), sensitive))
 
     return router
 

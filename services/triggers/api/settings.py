@@ -5,6 +5,7 @@ from typing import Self
 
 from pydantic import Field, SecretStr, model_validator
 
+from services.contracts.masking import SENSITIVE_TRAITS
 from services.runtime.settings import DatabaseSettings, KafkaSettings, TokenSettings
 from services.triggers.definitions.actors import Role
 from services.triggers.definitions.rights import ReviewMode
@@ -46,6 +47,9 @@ class ApiSettings(KafkaSettings, DatabaseSettings, TokenSettings):
     )
     api_rollout_seconds: float = Field(
         10.0, ge=0.1, le=3600, description="how often rollouts are looked at"
+    )
+    sensitive_traits: str = Field(
+        ",".join(SENSITIVE_TRAITS), description="names of traits, comma between"
     )
     outbox_poll_ms: int = Field(
         100, ge=10, le=200, description="how often the relay looks for what was published"

@@ -7,6 +7,7 @@ import msgspec
 from fastapi import APIRouter
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from services.contracts.masking import SENSITIVE_TRAITS
 from services.contracts.time import Micros
 from services.runtime.metrics import Metrics
 from services.triggers.api.backtest_routes import Backtesting, backtest_routes, reach_routes
@@ -39,6 +40,7 @@ class Around(msgspec.Struct, frozen=True, kw_only=True):
     rollouts: Rollouts
     now: Callable[[], Micros]
     folder: Path | None = None
+    sensitive: frozenset[str] = frozenset(SENSITIVE_TRAITS)
     wake: Callable[[], None] = lambda: None
 
 
@@ -54,6 +56,7 @@ def routers_around(parts: Around) -> Sequence[APIRouter]:
                 people=parts.people,
                 commands=parts.commands,
                 workspace=parts.workspace,
+                sensitive=parts.sensitive,
                 now=parts.now,
             )
         ),
@@ -77,7 +80,7 @@ def routers_around(parts: Around) -> Sequence[APIRouter]:
                 now=parts.now,
             )
         ),
-        looking_back_routes(definitions, parts.store, parts.people),
+        looking_back_routes(definitions, parts.store, parts.people, parts.sensitive),
     )
 
 
@@ -103,9 +106,10 @@ def around_publishing(
 ) -> AtWork:
     """Everything over PostgreSQL, Kafka and the other processes; `owner` names this one."""
     jobs, rollouts = PostgresJobs(engine), PostgresRollouts(engine)
+    sensitive = frozenset(filter(None, map(str.strip, settings.sensitive_traits.split(","))))
     runner = Runner(
         jobs,
-        launcher(settings, settings.api_backtest_folder),
+        launcher(settings, settings.api_backtest_folder, sensitive),
         metrics,
         owner=owner,
         concurrency=settings.api_backtests,
@@ -131,6 +135,7 @@ def around_publishing(
         rollouts=rollouts,
         now=now,
         folder=settings.api_backtest_folder,
+        sensitive=sensitive,
         wake=runner.wake,
     )
     return AtWork(routers=routers_around(parts), runner=runner, controller=controller)

@@ -12,6 +12,7 @@ from services.contracts.conditions import ID_PATTERN
 from services.contracts.definitions import Trigger, Workspace
 from services.contracts.errors import DefinitionError, Malformed
 from services.contracts.event import Event
+from services.contracts.masking import masked
 from services.contracts.time import Micros
 from services.contracts.timestamp import parse_timestamp
 from services.triggers.api.access import needs
@@ -34,6 +35,7 @@ from services.triggers.definitions.values import Definition, kind_of, make_bundl
 from services.triggers.engine import PersonState
 from services.triggers.trial.bundles import with_drafts
 from services.triggers.trial.dry_run import NOBODY, Scene, events_of, stranger, try_out
+from services.triggers.trial.masking import masked_answer
 from services.triggers.trial.people import Lookup
 from services.triggers.trial.trial_sends import Commands, commands_for
 
@@ -44,13 +46,14 @@ Id = Annotated[str, Path(alias="id", pattern=ID_PATTERN)]
 
 
 class Trials(msgspec.Struct, frozen=True, kw_only=True):
-    """What trials need. `now` gives microseconds."""
+    """What trials need. `now` gives microseconds; traits named as `sensitive` are masked."""
 
     definitions: Definitions
     check: Checker
     people: Lookup
     commands: Commands
     workspace: str
+    sensitive: frozenset[str]
     now: Callable[[], Micros]
 
 
@@ -139,12 +142,16 @@ async def _dry_run(trials: Trials, trigger: str, asked: DryRunRequest) -> Any:
         await trials.definitions.current(), [trigger], await _revision(trials), trials.check
     )
     scene = await _scene(trials, asked)
+    # Whoever is made up has nothing to hide.
+    sensitive = frozenset[str]() if asked.person is None else trials.sensitive
     try:
         # The engine is fast, texts are bounded but not short: nobody else shall wait.
-        trial = await asyncio.to_thread(try_out, trigger, bundle, scene, workspace=trials.workspace)
+        trial = await asyncio.to_thread(
+            try_out, trigger, bundle, scene, workspace=trials.workspace, sensitive=sensitive
+        )
     except Malformed as error:
         raise WrongBody([("body.event", error.message)]) from error
-    return dry_run_of(trial)
+    return masked_answer(dry_run_of(trial), sensitive)
 
 
 async def _scene(trials: Trials, asked: DryRunRequest) -> Scene:
@@ -217,7 +224,7 @@ async def _test_send(trials: Trials, trigger: str, asked: TestSendRequest) -> Te
                 person=one.person,
                 step=one.step,
                 channel=one.channel,
-                to=one.to,
+                to=one.to and masked(one.to),
             )
             for one in commands
         )

@@ -25,6 +25,7 @@ from services.triggers.backtest.report import Report
 from services.triggers.backtest.rules import compiled
 from services.triggers.backtest.run import Question, run
 from services.triggers.backtest.spool import Spool
+from services.triggers.trial.masking import masked_answer
 
 NICE: Final = 10
 SAID_SECONDS: Final = 0.5
@@ -34,11 +35,13 @@ GC_THRESHOLD: Final = (100_000, 20, 50)
 
 
 class Assignment(msgspec.Struct, frozen=True, kw_only=True):
-    """What the process is given: the question, where its events stand, how to reach Kafka."""
+    """What the process is given: the question, where its events stand, how to reach Kafka, and
+    which traits to mask in the report."""
 
     question: JobQuestion
     file: str | None
     kafka: dict[str, Any]
+    sensitive: tuple[str, ...] = ()
 
 
 def main() -> int:
@@ -51,7 +54,7 @@ def main() -> int:
     except CuestreamError as error:
         _say({"error": str(error)})
         return 1
-    _say({"report": report})
+    _say({"report": masked_answer(report, assignment.sensitive)})
     return 0
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -166,15 +166,21 @@ def _ended_by(line: dict[str, Any] | None) -> Ended | None:
     return None
 
 
-def launcher(settings: KafkaSettings, folder: Path | None) -> Launch:
-    """Starts jobs as `python -m services.triggers.backtest`."""
+def launcher(
+    settings: KafkaSettings, folder: Path | None, sensitive: Collection[str] = ()
+) -> Launch:
+    """Starts jobs as `python -m services.triggers.backtest`; traits named as `sensitive` are masked
+    in their reports.
+    """
     kafka = settings.model_dump(mode="json", include=set(KafkaSettings.model_fields))
+
+    masked = tuple(sorted(sensitive))
 
     @asynccontextmanager
     async def launch(job: Job) -> AsyncIterator[Lines]:
         events = job.question.events
         file = None if events == TOPIC or folder is None else str(folder / events)
-        assignment = Assignment(question=job.question, file=file, kafka=kafka)
+        assignment = Assignment(question=job.question, file=file, kafka=kafka, sensitive=masked)
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",

@@ -2,7 +2,7 @@
 clause. Nothing is stored and nothing is sent.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -12,6 +12,7 @@ from services.contracts.decision import Decision
 from services.contracts.definitions import Bundle
 from services.contracts.errors import Malformed
 from services.contracts.event import IDENTIFY, Event
+from services.contracts.masking import masked
 from services.contracts.segment import parse_message
 from services.contracts.time import Micros, from_micros
 from services.runtime.templates import render
@@ -28,6 +29,7 @@ from services.triggers.engine import (
 )
 from services.triggers.engine.explain import Explanation, explain
 from services.triggers.engine.person import tag_values
+from services.triggers.trial.masking import masked_variables
 
 NOBODY: Final = "somebody"
 """Whom an event is about that says no id, where no person is named."""
@@ -90,10 +92,18 @@ class Scene(msgspec.Struct, frozen=True, kw_only=True):
     traits: Mapping[str, Any] = {}
 
 
-def try_out(trigger: str, bundle: Bundle, scene: Scene, *, workspace: str) -> Trial:
+def try_out(
+    trigger: str,
+    bundle: Bundle,
+    scene: Scene,
+    *,
+    workspace: str,
+    sensitive: Collection[str] = (),
+) -> Trial:
     """Play the scene under these definitions.
 
-    What is due for the person before comes first, as it would live, and is not told.
+    What is due for the person before comes first, as it would live, and is not told. Traits
+    named as `sensitive` are masked in what would be sent.
 
     Raises:
         DefinitionError: the definitions cannot be right.
@@ -121,7 +131,7 @@ def try_out(trigger: str, bundle: Bundle, scene: Scene, *, workspace: str) -> Tr
         person=state.person,
         at=at,
         decisions=tuple(decided),
-        effects=tuple(effect_of(one) for one in out.commands if one.trigger == trigger),
+        effects=tuple(effect_of(one, sensitive) for one in out.commands if one.trigger == trigger),
         waiting=tuple(
             Waiting(step=run.step, reason=run.reason, due_at=run.due_at)
             for run in runs
@@ -141,14 +151,17 @@ def _seen(before: PersonState, after: PersonState, rules: Rules) -> PersonState:
     return seen
 
 
-def effect_of(command: SendCommand) -> Effect:
+def effect_of(command: SendCommand, sensitive: Collection[str] = ()) -> Effect:
     """A command as it would go out, with its texts filled in by the dispatcher's own means."""
-    content, problem = command.content, None
+    content, problem, to = command.content, None, command.to
+    variables: Mapping[str, Any] = command.variables
+    if sensitive:
+        variables, to = masked_variables(variables, sensitive), to and masked(to)
     try:
         told = Content(
-            subject=render(content.subject, command.variables),
-            body=render(content.body, command.variables),
-            html=render(content.html, command.variables, html=True),
+            subject=render(content.subject, variables),
+            body=render(content.body, variables),
+            html=render(content.html, variables, html=True),
         )
     except Malformed as error:
         told, problem = content, error.message
@@ -157,7 +170,7 @@ def effect_of(command: SendCommand) -> Effect:
         step=command.step,
         channel=command.channel,
         endpoint=command.endpoint,
-        to=command.to,
+        to=to,
         subject=told.subject,
         body=told.body,
         html=told.html,

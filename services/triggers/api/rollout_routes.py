@@ -16,7 +16,8 @@ from services.triggers.api.openapi import shown, struct_body
 from services.triggers.api.profiles_client import ProfileStore
 from services.triggers.api.requests import WrongBody, read_struct
 from services.triggers.api.resources import answer
-from services.triggers.api.trial_resources import HourCounts, RolloutRequest, rollout_of
+from services.triggers.api.rollout_resources import RolloutRequest, rollout_of
+from services.triggers.api.trial_resources import HourCounts
 from services.triggers.backtest.jobs import Jobs
 from services.triggers.definitions.service import Definitions
 from services.triggers.definitions.values import Conflict, NotFound

@@ -43,7 +43,7 @@ class Sensitive:
         """The profile with its sensitive traits sealed, each for its place."""
         if not self.keys.sealing:
             return profile
-        return self._traits(profile, lambda value, place: self.keys.seal(value, place))
+        return self._traits(profile, self.keys.seal)
 
     def opened(self, profile: Profile) -> Profile:
         """The profile as it was before; what no key opens is left sealed, and said in the log."""
@@ -53,6 +53,17 @@ class Sensitive:
         """An opened profile as anybody may see it."""
         traits = mask_traits(profile.traits, self.names)
         return msgspec.structs.replace(profile, traits=traits)
+
+    def sealed_traits(self, traits: dict[str, Any], person: str) -> dict[str, Any]:
+        """A person's traits with the sensitive ones sealed."""
+        return self._turned(traits, person, self.keys.seal)
+
+    def opened_traits(self, traits: dict[str, Any], person: str) -> dict[str, Any] | None:
+        """A person's traits as they were, None where one does not open."""
+        try:
+            return self._turned(traits, person, self.keys.open)
+        except Unopened:
+            return None
 
     def _open(self, value: Any, place: str) -> Any:
         try:

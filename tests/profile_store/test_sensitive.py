@@ -8,11 +8,14 @@ import msgspec
 import pytest
 from httpx import ASGITransport, AsyncClient
 from pydantic import SecretStr, ValidationError
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.contracts.masking import MASK, SENSITIVE_TRAITS
 from services.contracts.profile import Profile
 from services.profile_store.api import make_app
 from services.profile_store.memory import MemoryProfiles
+from services.profile_store.postgres import PostgresProfiles
+from services.profile_store.resealing import Resealed, reseal
 from services.profile_store.sensitive import SealedProfiles, Sensitive
 from services.profile_store.settings import ProfileStoreSettings, sensitive_of
 from services.runtime.bearer import BearerTokens
@@ -114,3 +117,22 @@ def test_settings_say_which_and_with_what() -> None:
     with pytest.raises(ValidationError) as refused:
         ProfileStoreSettings(sensitive_keys=SecretStr("k1:no"))
     assert "32 bytes of base64" in str(refused.value)
+
+
+@pytest.mark.embedded
+async def test_all_profiles_can_be_sealed_again_under_a_new_key(engine: AsyncEngine) -> None:
+    old, new = key("k1"), key("k2")
+    first = sensitive(old)
+    stored = SealedProfiles(PostgresProfiles(engine), first)
+    await stored.put([ada(), ada(person="bob"), profile("plain")])
+    await PostgresProfiles(engine).put([ada(person="clear")])
+    assert await reseal(engine, first) == Resealed(looked_at=4, sealed=1)
+    both = sensitive(f"{new},{old}")
+    assert await reseal(engine, both) == Resealed(looked_at=4, sealed=3)
+    assert await reseal(engine, both) == Resealed(looked_at=4)
+    alone = sensitive(new)
+    for person in ("ada", "bob", "clear"):
+        found = await stored.get(person)
+        assert found is not None
+        assert alone.opened(found).traits == TRAITS
+    assert await reseal(engine, sensitive(key("k3"))) == Resealed(looked_at=4, unopened=3)

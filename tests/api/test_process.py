@@ -20,6 +20,7 @@ from services.runtime.settings import KafkaSettings
 from tests.definitions.test_kafka import read
 
 TOKEN = "a-token-for-tests"
+TAG = {"id": "orders", "aggregate": "count", "events": ["Order Completed"]}
 TRIGGER: dict[str, Any] = {
     "id": "cart_left",
     "entry": {"events": ["Cart Updated"]},
@@ -86,6 +87,28 @@ async def migrated(database_url: str) -> None:
     await migrate(database_url, script_location=str(folder), schema="triggers")
 
 
+async def people_work_through_review(process: Process) -> str:
+    """A person's token, a draft of theirs submitted twice under one key, and what the log says;
+    gives the token.
+    """
+    asked = {"name": "Ann", "owner": "ann", "role": "administrator"}
+    made = await process.client.post("/v1/tokens", json=asked)
+    assert made.status_code == 201, made.text
+    secret = str(made.json()["secret"])
+    mine = {"Authorization": f"Bearer {secret}", "Idempotency-Key": "once", "X-Request-Id": "r-1"}
+    for _ in range(2):
+        draft = await process.client.post("/v1/tags", json=TAG, headers=mine)
+        assert draft.status_code == 201, draft.text
+    mine["Idempotency-Key"] = "other"
+    refused = await process.client.post("/v1/tags/orders/publish", headers=mine)
+    assert refused.json()["code"] == "review_required"
+    log = (await process.client.get("/v1/audit?request_id=r-1")).json()["items"]
+    assert [(one["action"], one["actor_id"], one["id"]) for one in log] == [
+        ("created", "ann", "orders")
+    ]
+    return secret
+
+
 async def test_it_publishes_carries_and_stops_cleanly(
     process: Process, database_url: str, kafka_settings: KafkaSettings
 ) -> None:
@@ -105,6 +128,7 @@ async def test_it_publishes_carries_and_stops_cleanly(
     )
     assert wrong.status_code == 422
     assert wrong.json()["errors"][0]["place"] == "triggers.b.audience.tag"
+    secret = await people_work_through_review(process)
     metrics = (await process.client.get("/metrics")).text
     assert "cuestream_outbox_pending" in metrics
 
@@ -124,7 +148,9 @@ async def test_it_publishes_carries_and_stops_cleanly(
     ]
     assert process.child.stop()
     assert process.child.exit_code == 0, process.child.log_tail()
-    assert TOKEN not in process.child.log.read_text()
+    log = process.child.log.read_text()
+    assert TOKEN not in log
+    assert secret not in log
 
 
 async def test_a_database_that_is_not_migrated_ends_it_with_the_reason(process: Process) -> None:

@@ -9,7 +9,6 @@ import asyncio
 import hashlib
 import re
 from collections.abc import Callable
-from http import HTTPStatus
 from typing import Final
 
 from starlette.datastructures import Headers
@@ -97,10 +96,10 @@ class Idempotency:
         caught = _Caught()
         try:
             await self._app(scope, _again(body), caught)
-            # An error of ours may have come after the work was done: that claim stays.
+            # An exception may have come after the work was done: then the claim stays as it is.
             if caught.status in _NOT_DONE:
                 await self._answers.forget(owner, key)
-            elif caught.status != HTTPStatus.INTERNAL_SERVER_ERROR:
+            else:
                 await self._answers.keep(owner, key, caught.answer())
         finally:
             for message in caught.messages:

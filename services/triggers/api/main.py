@@ -121,7 +121,7 @@ async def main(settings: ApiSettings, stop: asyncio.Event) -> None:
                 tokens=Tokens(PostgresTokens(engine), now),
                 answers=PostgresAnswers(engine),
                 now=now,
-                oidc=_oidc(settings),
+                oidc=oidc_of(settings),
             ),
             metrics=metrics,
             health=Health(ready={"database": watch.problem}),
@@ -147,7 +147,8 @@ async def main(settings: ApiSettings, stop: asyncio.Event) -> None:
         await engine.dispose()
 
 
-def _oidc(settings: ApiSettings) -> Oidc | None:
+def oidc_of(settings: ApiSettings) -> Oidc | None:
+    """What recognises the issuer's tokens; None where no issuer is given."""
     if not settings.api_oidc_issuer:
         return None
     seconds = settings.api_oidc_keys_seconds

@@ -4,7 +4,7 @@ import runpy
 
 import typer
 
-from services.cli import console, dead_letters, jobs
+from services.cli import console, dead_letters, jobs, privacy
 from services.cli.access_commands import audit, tokens
 from services.cli.apply import apply_command
 from services.cli.backtest import backtest_command
@@ -39,6 +39,7 @@ dead_letters.app.command("replay")(replay_command)
 dead_letters.app.command("discard")(discard_command)
 app.add_typer(dead_letters.app, name="dlq")
 app.add_typer(jobs.app, name="jobs")
+app.add_typer(privacy.app, name="privacy")
 
 
 app.command("audit")(audit)

@@ -75,12 +75,13 @@ async def run(settings: ProfileStoreSettings, stop: asyncio.Event) -> None:
         # values would read the whole table for the rare ones.
         server_settings={"plan_cache_mode": "force_custom_plan", "jit": "off"},
     )
+    reading = make_engine(settings, application="cuestream profile reader", pre_ping=False)
     producer = make_producer(settings)
     try:
         await wait_for_database(engine)
         await producer.start()
         defined, defined_known = Defined(), asyncio.Event()
-        stores = _stores(engine, settings, defined)
+        stores = _stores(engine, reading, settings, defined)
         consuming, logging, finding = _consumers(stores, settings, producer, metrics)
         health = Health(
             ready={
@@ -101,12 +102,16 @@ async def run(settings: ProfileStoreSettings, stop: asyncio.Event) -> None:
         )
     finally:
         await producer.stop()
+        await reading.dispose()
         await engine.dispose()
 
 
-def _stores(engine: AsyncEngine, settings: ProfileStoreSettings, defined: Defined) -> _Stores:
+def _stores(
+    engine: AsyncEngine, reading: AsyncEngine, settings: ProfileStoreSettings, defined: Defined
+) -> _Stores:
+    profiles = PostgresProfiles(engine, defined.discrete, reading)
     return _Stores(
-        profiles=SealedProfiles(PostgresProfiles(engine, defined.discrete), sensitive_of(settings)),
+        profiles=SealedProfiles(profiles, sensitive_of(settings)),
         population=PostgresPopulation(engine),
         erasures=erasures_of(engine),
         decisions=PostgresDecisions(engine),

@@ -83,7 +83,7 @@ class PostgresPopulation:
             " ORDER BY person LIMIT :limit"
         )
         rows = await self._ask(query, {**parameters, "limit": limit})
-        return [profile_of(row) for row in rows]
+        return [profile_of(row._mapping) for row in rows]  # noqa: SLF001
 
     async def history(
         self, person: str, kind: HistoryKind, name: str, *, limit: int, before: Micros | None

@@ -1,10 +1,10 @@
 """Profiles in PostgreSQL: one statement a batch, newer wins inside the database."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import Row, TextClause, text
+from sqlalchemy import TextClause, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -13,6 +13,7 @@ from services.contracts.profile import Profile
 from services.contracts.time import HOUR
 from services.profile_store.jsonb import from_jsonb, from_text, to_jsonb, to_text
 from services.profile_store.limits import problem_of
+from services.profile_store.lookups import Lookups
 from services.profile_store.profiles import TagFilter, Written, newest
 from services.runtime.database import transient_errors
 
@@ -133,21 +134,29 @@ SHOWN: Final = ", ".join(
 )
 """The columns as `profile_of` reads them."""
 
-_GET: Final = text(f"""
-SELECT {SHOWN} FROM profile_store.profiles WHERE person = :id OR anonymous_id = :id
-ORDER BY (person = :id) DESC, as_of DESC, person DESC LIMIT 1
-""")  # noqa: S608  (only our own column names)
+_FROM: Final = f"SELECT {SHOWN} FROM profile_store.profiles"  # noqa: S608  (our names)
+_GET: Final = (
+    f"{_FROM} WHERE person = $1",
+    f"{_FROM} WHERE anonymous_id = $1 ORDER BY as_of DESC, person DESC LIMIT 1",
+)
 
 
 class PostgresProfiles:
     """The port over one table; see the migrations for it and its indexes.
 
-    `discrete` names the tags whose history is kept, as they are now.
+    `discrete` names the tags whose history is kept, as they are now. `reading` is for single
+    profiles, where it is not the same engine.
     """
 
-    def __init__(self, engine: AsyncEngine, discrete: Callable[[], Sequence[str]] = tuple) -> None:
+    def __init__(
+        self,
+        engine: AsyncEngine,
+        discrete: Callable[[], Sequence[str]] = tuple,
+        reading: AsyncEngine | None = None,
+    ) -> None:
         self._engine = engine
         self._discrete = discrete
+        self._lookups = Lookups(reading or engine)
 
     async def put(self, batch: Sequence[Profile]) -> Written:
         """See the port."""
@@ -169,8 +178,8 @@ class PostgresProfiles:
 
     async def get(self, id_: str) -> Profile | None:
         """See the port."""
-        rows = await self._rows(_GET, {"id": to_text(id_)})
-        return rows[0] if rows else None
+        row = await self._lookups.first(_GET, to_text(id_))
+        return None if row is None else profile_of(row)
 
     async def find(self, where: TagFilter, *, limit: int, after: str | None) -> list[Profile]:
         """See the port."""
@@ -180,7 +189,7 @@ class PostgresProfiles:
         with transient_errors():
             async with self._engine.connect() as connection:
                 found = await connection.execute(query, parameters)
-                return [profile_of(row) for row in found]
+                return [profile_of(row._mapping) for row in found]  # noqa: SLF001
 
 
 def find_query(
@@ -230,9 +239,9 @@ def _columns(batch: Sequence[Profile]) -> dict[str, list[Any]]:
     return columns
 
 
-def profile_of(row: Row[Any]) -> Profile:
+def profile_of(row: Mapping[Any, Any]) -> Profile:
     """The profile of a row of `SHOWN` columns."""
-    fields = dict(row._mapping)  # noqa: SLF001  (SQLAlchemy's documented name)
+    fields = dict(row)
     for name, type_ in _TYPES.items():
         value = fields[name]
         if value is not None and type_ == "jsonb":

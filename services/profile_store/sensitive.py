@@ -136,7 +136,7 @@ class Show:
         return ProfileOut.of(opened if self._reveal else self._sensitive.masked(opened))
 
 
-def show_for(
+async def show_for(
     request: Request,
     given: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
     reveal: Annotated[

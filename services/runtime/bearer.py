@@ -27,7 +27,7 @@ class BearerTokens:
         return any(matches)
 
 
-def require_token(
+async def require_token(
     request: Request, given: Annotated[HTTPAuthorizationCredentials | None, Depends(_scheme)]
 ) -> None:
     """Dependency for guarded routes; the application has `state.tokens: BearerTokens`.

@@ -91,11 +91,12 @@ async def test_what_somebody_changed_meanwhile_stays_theirs(engine: AsyncEngine)
             return await super().tags()
 
     await people(engine)
-    known = Edited(tags(score={"score": SCORE}))
+    known = Edited(tags(score={"score": SCORE}, mine={"score": SCORE}))
     ended = await jobs_of(engine, known).run("rfm")
     assert ended.report["changed_meanwhile"] == ["score"]
     assert known.in_force["score"].name == "Theirs"
     assert cuts(known.in_force["score"]) == (1, 2, 3, 4)
+    assert cuts(known.in_force["mine"]) == (9, 17, 25, 33)
 
 
 @pytest.mark.parametrize("error", [Transient("the API is away"), CuestreamError("not allowed")])
@@ -136,8 +137,9 @@ async def test_of_two_instances_one_works_and_the_other_leaves_it(
     known = Slow(tags(score={"score": SCORE}))
     first = asyncio.create_task(jobs_of(engine, known).run("rfm", slot=NOON))
     await begun.wait()
-    assert (await jobs_of(engine, known).run("rfm", slot=NOON)).outcome is None
-    assert (await jobs_of(engine, known).run("rfm")).outcome is None
+    async with asyncio.timeout(10):
+        assert (await jobs_of(engine, known).run("rfm", slot=NOON)).outcome is None
+        assert (await jobs_of(engine, known).run("rfm")).outcome is None
     go_on.set()
     assert (await first).outcome == "refused"
     assert (await jobs_of(engine, known).run("rfm")).outcome == "refused"

@@ -150,6 +150,19 @@ def test_a_birthday_changes_an_age_on_time_whatever_the_zone() -> None:
     assert (told.event_id, log.tag("band")) == (f"tag_change@{turns}", "old")
 
 
+def test_somebody_who_goes_east_is_older_earlier() -> None:
+    log = log_of(
+        derived("age", age_of="birthday"),
+        trigger("t", entry={"tag_change": {"tag": "age", "change": "changed"}}),
+    )
+    log.identify({"birthday": "2000-07-01"}, context={"timezone": "America/Los_Angeles"})
+    log.event("landed", now=NOON + DAY, context={"timezone": "Asia/Tokyo"})
+    turns = at("2026-07-01T00:00:00+09:00")
+    while (due := log.state.wake_at) is not None and due < turns:
+        assert log.wake(due) == []
+    assert [one.event_id for one in log.wake(turns)] == [f"tag_change@{turns}"]
+
+
 def test_a_child_who_is_to_come_is_of_an_age_from_their_birth_on() -> None:
     log = log_of(
         derived("age", age_of="child"),
@@ -241,6 +254,24 @@ def test_refunds_are_taken_off_in_the_bucket_where_they_happen() -> None:
     assert (log.tag("net"), log.tag("kept"), log.out.skipped["tag_value"]) == (70.0, 0, 1)
     assert log.tag("net", NOON + 3 * HOUR) == -30.0
     assert log.tag("net", NOON + 4 * HOUR) == 0.0
+
+
+@pytest.mark.parametrize("changed", [{"minus": {"events": ["return"]}}, {"minus": None}])
+def test_a_tag_that_takes_other_things_off_starts_anew(changed: dict[str, Any]) -> None:
+    net = tag("net", minus={"events": ["refund"]})
+    log = log_of(net)
+    log.event("order")
+    log.publish(bundle(tag("net", **changed), revision=2))
+    log.wake(NOON + HOUR)
+    assert log.tag("net") == 0
+
+
+def test_a_tag_over_another_moment_starts_anew() -> None:
+    log = log_of(tag("m", "last", value=None, moment="day"))
+    log.event("order")
+    log.publish(bundle(tag("m", "last", value=None, moment="month"), revision=2))
+    log.wake(NOON + HOUR)
+    assert log.tag("m") is None
 
 
 def test_what_the_clock_showed_is_of_the_persons_zone_at_the_event() -> None:

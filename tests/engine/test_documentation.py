@@ -48,7 +48,12 @@ def test_the_limits_told_are_those_in_force() -> None:
         limits.BUCKETS_MAX,
         limits.TAGS_BYTES_MAX // 1000,
     ]
-    assert numbers["triggers, policies"] == [limits.TRIGGERS_MAX, limits.POLICIES_MAX]
+    assert numbers["triggers, policies, segments, life cycles"] == [
+        limits.TRIGGERS_MAX,
+        limits.POLICIES_MAX,
+        limits.SEGMENTS_MAX,
+        limits.LIFECYCLES_MAX,
+    ]
     assert numbers["steps of a trigger, lists in lists"] == [STEPS_MAX, STEPS_DEPTH_MAX]
     assert numbers["versions of a trigger under way"] == [VERSIONS_KEPT_MAX]
     assert numbers["sends that wait and journeys"] == [

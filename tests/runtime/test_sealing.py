@@ -1,6 +1,5 @@
 """Sealed values: opened by any key of the ring, at their own place only."""
 
-import os
 from base64 import b64encode
 from typing import Any
 
@@ -91,9 +90,9 @@ def test_without_keys_everything_is_as_it_is() -> None:
     [
         "k1",
         "k1:short",
-        "k1:" + b64encode(os.urandom(16)).decode(),
+        "k1:" + b64encode(b"x" * 16).decode(),
         f"{OLD},{OLD}",
-        "k.1:" + b64encode(os.urandom(32)).decode(),
+        "k.1:" + b64encode(b"x" * 32).decode(),
         ",".join(key(f"k{number}") for number in range(KEYS_MAX + 1)),
     ],
 )

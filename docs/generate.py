@@ -1,9 +1,9 @@
 """Write the documents that come from code: `make docs`; with `--check` only compare.
 
 metrics.md is the list of services/contracts/metrics.py, definitions.schema.json the structs
-of services/contracts/definitions.py, services/client the operations of the marketers' API. They
-are committed, so that they can be read and linked without running anything; a test keeps them
-current.
+of services/contracts/definitions.py, cli.md the commands' help texts, services/client the
+operations of the marketers' API. They are committed, so that they can be read and linked without
+running anything; a test keeps them current.
 """
 
 import argparse
@@ -17,6 +17,7 @@ from typing import Any
 
 import httpx
 import msgspec
+from generate_cli import cli_page
 from generate_client import client_files
 from pydantic import SecretStr
 
@@ -147,6 +148,7 @@ def main() -> int:
     parser.add_argument("--check", action="store_true")
     check: bool = parser.parse_args().check
     files = {
+        DOCS / "cli.md": cli_page(),
         DOCS / "metrics.md": metrics_page(),
         DOCS / "definitions.schema.json": definitions_schema(),
         **{CLIENT / name: text for name, text in client_files(api_document()).items()},

@@ -3,9 +3,14 @@
 import json
 import re
 import shlex
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import httpx
+import pytest
+
+from tests.api.conftest import client_of
+from tests.api.whole import make_whole
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "api.md"
 BLOCK = re.compile(r"```sh\n(.*?)```", re.DOTALL)
@@ -36,6 +41,13 @@ def requests_of(document: str) -> list[tuple[str, str, dict[str, str], str | Non
         assert headers.pop("$AUTH", None) == "", words
         found.append((method or ("GET" if body is None else "POST"), url, headers, body))
     return found
+
+
+@pytest.fixture
+async def client() -> AsyncIterator[httpx.AsyncClient]:
+    """A client of the whole API that may do everything."""
+    async with client_of(await make_whole()) as made:
+        yield made
 
 
 async def test_every_command_in_the_document_succeeds(client: httpx.AsyncClient) -> None:

@@ -15,6 +15,7 @@ from services.cli.explain import explain_command
 from services.cli.migrations import OWNERS, migrate_all
 from services.cli.review_commands import add_review_commands, add_version_commands
 from services.cli.rfm import rfm_command
+from services.cli.segment_commands import segment_overlap, segment_sizes
 from services.cli.stop_commands import resume, stop, stops
 from services.cli.tag_commands import tag_report
 from services.cli.template_commands import preview
@@ -69,7 +70,9 @@ def triggers(context: typer.Context) -> None:
 
 
 _group_of("tag", "Look at tags and change them.").command("report")(tag_report)
-_group_of("segment", "Look at segments and change them.")
+_segments = _group_of("segment", "Look at segments and change them, see who is in them.")
+_segments.command("sizes")(segment_sizes)
+_segments.command("overlap")(segment_overlap)
 _group_of("lifecycle", "Look at life cycles and change them.")
 _group_of("template", "Look at templates, change them, see them filled in.").command("preview")(
     preview

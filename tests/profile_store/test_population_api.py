@@ -33,7 +33,7 @@ class Api:
         self.defined = Defined()
         self.profiles = MemoryProfiles(self.defined.discrete)
         population = MemoryPopulation(self.profiles)
-        app = make_app(
+        self.app = make_app(
             self.profiles,
             BearerTokens(TokenSettings(api_tokens=SecretStr("sesame"))),
             Metrics(),
@@ -41,7 +41,7 @@ class Api:
             population_routes(population, self.profiles, self.defined),
         )
         self.client = AsyncClient(
-            transport=ASGITransport(app), base_url="http://store", headers=TOKEN
+            transport=ASGITransport(self.app), base_url="http://store", headers=TOKEN
         )
 
     async def get(self, path: str, **query: Any) -> Any:

@@ -42,12 +42,15 @@ class _Glance(msgspec.Struct, frozen=True, gc=False):
 
 
 _glance: Final = msgspec.json.Decoder(_Glance).decode
+_LANE: Final = b'"lane"'
 
 
 def is_urgent(value: bytes | None) -> bool:
     """Whether a command's lane is not the normal one; what is no command is not urgent."""
+    if value is None or _LANE not in value:
+        return False  # as nearly all of a campaign: the normal lane is not written
     try:
-        return value is not None and _glance(value).lane != "normal"
+        return _glance(value).lane != "normal"
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return False
 

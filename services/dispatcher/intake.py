@@ -1,4 +1,4 @@
-"""Reads `commands` into the ledger; offsets are committed soon after what they stand for is there."""
+"""Reads `commands` into the ledger. Offsets are committed soon after that is durable."""
 
 import asyncio
 from collections.abc import Mapping
@@ -31,6 +31,8 @@ from services.runtime.settings import KafkaSettings
 POLL_MS: Final = 200
 COMMIT_SECONDS: Final = 0.2
 """So much of the topic at most is read again after a crash; the ledger knows it."""
+URGENT_POLL_FACTOR: Final = 10
+"""Of what the urgent reader reads, it passes over nearly all."""
 URGENT_BACKLOG_FACTOR: Final = 2
 """Urgent commands are still read while bulk ones have to wait in Kafka, up to this."""
 _NOTICES: Final = frozenset({KIND_CANCEL, KIND_MOVED})
@@ -94,7 +96,8 @@ class Intake:
         self._lanes = lanes
         self._rules = rules
         self._settings = settings
-        self._intake_max = intake_max
+        self._recorded_max = intake_max
+        self._intake_max = intake_max * (URGENT_POLL_FACTOR if urgent else 1)
         self._backlog_max = backlog_max * (URGENT_BACKLOG_FACTOR if urgent else 1)
         self._backlog = backlog
         self._durable: dict[TopicPartition, int] = {}
@@ -167,8 +170,9 @@ class Intake:
             await until_done("moved", lambda: self._moves.note(batch.moves), self._on_retry)
         if batch.replays:
             await self._replay(batch)
-        if batch.sends:
-            await self._record(batch)
+        whole = list(batch.sends.items())
+        for first in range(0, len(whole), self._recorded_max):
+            await self._record(dict(whole[first : first + self._recorded_max]))
         # What came before it in this batch is in the ledger by now.
         for erased in batch.erasures:
             await self._erase(erased)
@@ -200,9 +204,9 @@ class Intake:
     async def _erase(self, erased: Erased) -> None:
         await until_done("erase", lambda: self._erasures.erase(erased), self._on_retry)
 
-    async def _record(self, batch: _Batch) -> None:
+    async def _record(self, together: dict[str, NewSend]) -> None:
         by_queue: dict[str, list[NewSend]] = {}
-        for send in batch.sends.values():
+        for send in together.values():
             by_queue.setdefault(send.queue, []).append(send)
         offers = {
             queue: self._lanes[queue].offer(sends, urgent=self._urgent)
@@ -211,18 +215,18 @@ class Intake:
         offered = {id_: name for offer in offers.values() for id_, name in offer.items()}
         if offered:
             for send_id, provider in offered.items():
-                send = batch.sends[send_id]
-                batch.sends[send_id] = msgspec.structs.replace(send, provider=provider)
+                send = together[send_id]
+                together[send_id] = msgspec.structs.replace(send, provider=provider)
         made = await until_done(
             "record",
-            lambda: self._ledger.record(list(batch.sends.values())),
+            lambda: self._ledger.record(list(together.values())),
             lambda operation: self._on_lost_record(operation, offers),
         )
         self._backlog.recorded(len(made))
         for queue, offer in offers.items():
             claims = [claim for id_ in offer if (claim := made.get(id_)) is not None]
             self._lanes[queue].take(offer, claims)
-        for queue in {batch.sends[id_].queue for id_, claim in made.items() if claim is None}:
+        for queue in {together[id_].queue for id_, claim in made.items() if claim is None}:
             self._lanes[queue].wake()
 
     async def _replay(self, batch: _Batch) -> None:

@@ -18,6 +18,7 @@ from tests.benchmarks import (
     bench_dispatcher,
     bench_ingest,
     bench_kinds,
+    bench_lanes,
     bench_state_size,
     latency,
     pipeline,
@@ -46,7 +47,8 @@ def machine() -> str:
 def page(
     rates: dict[str, list[Rate]],
     ingest: bench_ingest.Result,
-    sends: bench_dispatcher.Result,
+    sends: dict[str, bench_dispatcher.Result],
+    lanes: bench_lanes.Result | None,
     live: dict[str, latency.Latency],
     kinds: dict[str, bench_kinds.Cost],
     size: bench_state_size.Size,
@@ -98,16 +100,13 @@ the process has one core, client and broker share the other.
 ## Dispatcher
 
 Webhooks a second while a pile of commands is worked off, the ledger on, against a local sink that accepts everything: two processes, and
-broker (embedded), PostgreSQL and sink on the same cores. Beside it a dispatcher that awaits each command's four steps one after the other. Then, at
-{sends.asked_a_second:,.0f} commands a second, how long after its production a command arrives; the embedded broker slows this as its log grows
-(`deploy/kafka-local/kafka.py exec .venv/bin/python -m tests.benchmarks.bench_dispatcher` measures on Apache Kafka).
+broker, PostgreSQL and sink on the same cores. Beside it a dispatcher that awaits each command's four steps one after the other, and how many times that
+it is. Then, at {bench_dispatcher.RATE:,} commands a second, how long after its production a command arrives; the embedded broker slows this as its log grows.
 
-| | webhooks/s | us of CPU each | arrives p50 | p99 |
-|---|---:|---:|---:|---:|
-| dispatcher | {sends.a_second:,.0f} | {sends.cpu_microseconds:.0f} | {sends.p50_ms:.1f} ms | {sends.p99_ms:.1f} ms |
-| one await a command | {sends.plain_a_second:,.0f} | | | |
-| ratio | {sends.a_second / sends.plain_a_second:.1f} | | | |
-
+| broker | webhooks/s | us of CPU each | one await a command | ratio | arrives p50 | p99 |
+|---|---:|---:|---:|---:|---:|---:|
+{sending_rows(sends)}
+{"" if lanes is None else bench_lanes.section(lanes)}
 ## From HTTP request to send command
 
 Live pace, wall clock: from the request leaving the client until the command can be read from Kafka, ingest, worker, broker and
@@ -118,6 +117,16 @@ it is made for trying things out.
 |---|---:|---:|---:|---:|---:|---:|
 {latency_rows(live)}
 """
+
+
+def sending_rows(sends: dict[str, bench_dispatcher.Result]) -> str:
+    """One row of Markdown for each broker."""
+    return "\n".join(
+        f"| {broker} | {one.a_second:,.0f} | {one.cpu_microseconds:.0f} "
+        f"| {one.plain_a_second:,.0f} | {one.a_second / one.plain_a_second:.1f} "
+        f"| {one.p50_ms:.1f} ms | {one.p99_ms:.1f} ms |"
+        for broker, one in sends.items()
+    )
 
 
 def latency_rows(live: dict[str, latency.Latency]) -> str:
@@ -148,12 +157,15 @@ def main() -> None:
     print("ingest", flush=True)
     ingest = asyncio.run(bench_ingest.run())
     print("dispatcher", flush=True)
-    sends = bench_dispatcher.run()
+    sending = bench_dispatcher.run_on_kafka()
+    sends = {} if sending is None else {"Apache Kafka": sending}
+    sends["embedded"] = bench_dispatcher.run()
+    lanes = bench_lanes.run_on_kafka()
     print("worker and rivals", flush=True)
     rates = pipeline.run(arguments.repeats, arguments.scale)
     print("kinds of triggers and size of a state", flush=True)
     kinds, size = bench_kinds.run(), bench_state_size.run()
-    text = page(rates, ingest, sends, live, kinds, size, arguments.scale)
+    text = page(rates, ingest, sends, lanes, live, kinds, size, arguments.scale)
     print(text)
     if arguments.write:
         PAGE.write_text(text)

@@ -14,6 +14,9 @@ import asyncio
 import base64
 import json
 import os
+import shutil
+import subprocess
+import sys
 import tempfile
 import time
 import urllib.request
@@ -47,6 +50,8 @@ PLAIN_SECONDS: Final = 6.0
 SLICE_SECONDS: Final = 0.005
 POLL_SECONDS: Final = 0.1
 TIMEOUT_SECONDS: Final = 300.0
+RUN_SECONDS_MAX: Final = 900.0
+KAFKA_LOCAL: Final = Path(__file__).parents[2] / "deploy" / "kafka-local" / "kafka.py"
 KEY: Final = "whsec_" + base64.b64encode(b"k" * 32).decode()
 
 
@@ -65,15 +70,18 @@ class Result:
 class Bench:
     """A broker, a database and a sink, and commands for them."""
 
-    def __init__(self, kafka: KafkaSettings, database: str, sink_port: int) -> None:
+    def __init__(self, kafka: KafkaSettings, database: str, sink_port: int, *others: str) -> None:
         self.settings = kafka
         self.url = f"http://127.0.0.1:{sink_port}/"
+        webhooks = {"sink": self.url, **dict(one.split("=", 1) for one in others)}
         self.environment = {
             "CUESTREAM_KAFKA": kafka.kafka,
             "CUESTREAM_KAFKA_IDEMPOTENCE": str(kafka.kafka_idempotence),
             "CUESTREAM_TOPIC_PREFIX": kafka.topic_prefix,
             "CUESTREAM_DATABASE_URL": database,
-            "CUESTREAM_DISPATCHER_WEBHOOKS": json.dumps({"sink": {"url": self.url, "secret": KEY}}),
+            "CUESTREAM_DISPATCHER_WEBHOOKS": json.dumps(
+                {name: {"url": url, "secret": KEY} for name, url in webhooks.items()}
+            ),
             "CUESTREAM_DISPATCHER_WEBHOOK_PRIVATE": "true",
             "CUESTREAM_DISPATCHER_WEBHOOK_CONCURRENCY": "400",
         }
@@ -127,19 +135,20 @@ def broker(folder: Path) -> Iterator[KafkaSettings]:
 
 
 @contextmanager
-def bench() -> Iterator[Bench]:
-    """Everything but the dispatcher."""
+def bench(*others: str, sink_seconds: float = 0.0) -> Iterator[Bench]:
+    """Everything but the dispatcher. `others` are further endpoints, as name=url; the sink answers
+    after `sink_seconds`."""
     with (
         tempfile.TemporaryDirectory() as name,
         broker(Path(name)) as kafka,
         EmbeddedPostgres(Path(name) / "postgres", log_dir=Path(name)) as postgres,
-        child(["-m", "tests.benchmarks.sink"], None) as sink,
+        child(["-m", "tests.benchmarks.sink", str(sink_seconds)], None) as sink,
     ):
         assert sink.stdout is not None
         url = postgres.url()
         location = resources.files("services.dispatcher").joinpath("migrations")
         asyncio.run(migrate(url, script_location=str(location), schema="dispatcher"))
-        made = Bench(kafka, url, int(sink.stdout.readline()))
+        made = Bench(kafka, url, int(sink.stdout.readline()), *others)
         asyncio.run(create_topics(made.settings, (COMMANDS, EVENTS, DEAD_LETTERS, DEFINITIONS)))
         yield made
 
@@ -192,14 +201,28 @@ def run(sends: int = SENDS, processes: int = 2, rate: int = RATE) -> Result:
     )
 
 
+def run_on_kafka() -> Result | None:
+    """The same in a process beside a real Apache Kafka; None without Java and Maven."""
+    if not (shutil.which("java") and shutil.which("mvn")):
+        return None
+    itself = [sys.executable, "-m", "tests.benchmarks.bench_dispatcher", "--json"]
+    command = [sys.executable, str(KAFKA_LOCAL), "exec", *itself]
+    answer = subprocess.run(command, stdout=subprocess.PIPE, check=True, timeout=RUN_SECONDS_MAX)
+    return msgspec.json.decode(answer.stdout.splitlines()[-1], type=Result)
+
+
 def main() -> None:
     """Print the figures."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sends", type=int, default=SENDS)
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--rate", type=int, default=RATE)
+    parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
     result = run(arguments.sends, arguments.processes, arguments.rate)
+    if arguments.json:
+        print(msgspec.json.encode(result).decode())
+        return
     print(
         f"{result.a_second:,.0f} webhooks/s ({result.cpu_microseconds:.0f} us of dispatcher CPU "
         f"each), {result.a_second / result.plain_a_second:.1f} times one await a command "

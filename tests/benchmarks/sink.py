@@ -1,11 +1,14 @@
 """The other end of the webhook benchmark: accepts everything, and says how late it came.
 
-`python -m tests.benchmarks.sink`: prints its port, then serves until it is ended. `GET /` gives
-the figures as JSON: requests, repeated ids, and how long after `decided_at` each came.
+`python -m tests.benchmarks.sink [seconds]`: prints its port, then serves until it is ended, each
+answer so late. `GET /` gives the figures as JSON: requests, repeated ids, and how long after
+`decided_at` each came, in all and by trigger.
 """
 
 import asyncio
+import sys
 import time
+from collections import defaultdict
 from typing import cast
 
 import msgspec
@@ -20,6 +23,7 @@ class Data(msgspec.Struct, gc=False):
     """What matters of a webhook's data."""
 
     send_id: str
+    trigger: str
     decided_at: int
 
 
@@ -29,33 +33,58 @@ class Payload(msgspec.Struct, gc=False):
     data: Data
 
 
+class Late(msgspec.Struct):
+    """How late so many came, in milliseconds."""
+
+    count: int
+    p50_ms: float
+    p99_ms: float
+
+
 class Figures(msgspec.Struct):
-    """What came so far; `p50_ms` and `p99_ms` are of what came since they were asked for last."""
+    """What came so far; the times are of what came since they were asked for last."""
 
     requests: int
     repeated: int
     p50_ms: float
     p99_ms: float
+    by_trigger: dict[str, Late]
 
 
 decode = msgspec.json.Decoder(Payload).decode
 seen: set[str] = set()
-late_ms: list[float] = []
+late_ms: defaultdict[str, list[float]] = defaultdict(list)
+answer_after = 0.0
 requests = 0
+
+
+def share(late: list[float], part: float) -> float:
+    """The percentile, also of very few."""
+    return percentile(late, part) if len(late) > 1 else sum(late)
 
 
 def figures() -> bytes:
     """The page of `GET /`."""
-    late = sorted(late_ms) or [0.0]
+    found = {name: sorted(late) for name, late in late_ms.items()}
     late_ms.clear()
+    late = sorted(one for some in found.values() for one in some)
     return msgspec.json.encode(
         Figures(
             requests=requests,
             repeated=requests - len(seen),
-            p50_ms=percentile(late, 0.5),
-            p99_ms=percentile(late, 0.99),
+            p50_ms=share(late, 0.5),
+            p99_ms=share(late, 0.99),
+            by_trigger={
+                name: Late(count=len(some), p50_ms=share(some, 0.5), p99_ms=share(some, 0.99))
+                for name, some in found.items()
+            },
         )
     )
+
+
+def count() -> bytes:
+    """The page of `GET /urgent`: how many such came since the figures were asked for."""
+    return str(len(late_ms["urgent"])).encode()
 
 
 class Sink(asyncio.Protocol):
@@ -76,7 +105,7 @@ class Sink(asyncio.Protocol):
         while (end := self._buffer.find(b"\r\n\r\n")) >= 0:
             head = self._buffer[:end].lower()
             if head.startswith(b"get "):
-                page = figures()
+                page = count() if head.startswith(b"get /urgent ") else figures()
                 self._transport.write(
                     b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%s" % (len(page), page)
                 )
@@ -88,6 +117,13 @@ class Sink(asyncio.Protocol):
                 return
             self._take(self._buffer[end + 4 : end + 4 + length])
             self._buffer = self._buffer[end + 4 + length :]
+            if answer_after:
+                asyncio.get_running_loop().call_later(answer_after, self._answer)
+            else:
+                self._answer()
+
+    def _answer(self) -> None:
+        if not self._transport.is_closing():
             self._transport.write(ANSWER)
 
     def _take(self, body: bytes) -> None:
@@ -95,11 +131,13 @@ class Sink(asyncio.Protocol):
         data = decode(body).data
         requests += 1
         seen.add(data.send_id)
-        late_ms.append(time.time() * 1000 - data.decided_at / 1000)
+        late_ms[data.trigger].append(time.time() * 1000 - data.decided_at / 1000)
 
 
 async def main() -> None:
     """Serve until ended."""
+    global answer_after
+    answer_after = float(sys.argv[1]) if len(sys.argv) > 1 else 0.0
     server = await asyncio.get_running_loop().create_server(Sink, "127.0.0.1", 0)
     print(server.sockets[0].getsockname()[1], flush=True)
     await server.serve_forever()

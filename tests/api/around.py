@@ -1,7 +1,6 @@
 """What stands around publishing, over fakes: people, commands, the other processes."""
 
-import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +21,6 @@ from services.triggers.engine.explain import Explanation
 from services.triggers.trial.rollouts import MemoryRollouts
 from tests.api.conftest import make_api
 from tests.definitions.support import START
-
-Answer = Callable[[httpx.Request], httpx.Response]
 
 
 class KnownPeople:
@@ -84,10 +81,15 @@ class Surroundings:
             folder=folder,
             wake=self._wake,
         )
+        self.app: ASGIApp = make_api(definitions, more_routers=routers_around(self.parts))
 
-    def app(self) -> ASGIApp:
-        """The application."""
-        return make_api(self.definitions, more_routers=routers_around(self.parts))
+    def empty(self) -> None:
+        """Forget everything but the application, which takes a while to make."""
+        for fake in (self.people, self.commands, self.jobs, self.rollouts):
+            vars(fake).update(vars(type(fake)()))
+        self.now, self.woken = START, 0
+        self.asked.clear()
+        self.answers.clear()
 
     def _wake(self) -> None:
         self.woken += 1
@@ -99,12 +101,3 @@ class Surroundings:
         if found is None:
             return httpx.Response(503)
         return httpx.Response(200, json=found(body) if callable(found) else found)
-
-
-async def lines_of(*lines: dict[str, Any]) -> AsyncIterator[dict[str, Any]]:
-    """What a job's process says; a float waits so long instead."""
-    for line in lines:
-        if "sleep" in line:
-            await asyncio.sleep(line["sleep"])
-        else:
-            yield line

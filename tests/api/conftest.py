@@ -88,6 +88,24 @@ async def world(one_world: World) -> World:
     return one_world
 
 
+@pytest.fixture(scope="session")
+def one_scene(one_world: World, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """What stands around publishing, over fakes, once a session."""
+    from tests.api.around import Surroundings  # it stands on this file
+
+    folder = tmp_path_factory.mktemp("backtests")
+    (folder / "march.jsonl").write_text("")
+    return Surroundings(one_world.definitions, folder)
+
+
+@pytest.fixture
+async def scene(one_scene: Any, world: World) -> Any:
+    """The same over the service after its first start, with nobody and nothing there."""
+    del world
+    one_scene.empty()
+    return one_scene
+
+
 @pytest.fixture
 def definitions(world: World) -> Definitions:
     """The service after its first start."""

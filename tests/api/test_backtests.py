@@ -1,7 +1,6 @@
 """Backtests over HTTP: asked for, followed, taken back, and what they say of reach."""
 
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -11,7 +10,6 @@ import pytest
 from services.contracts.conditions import Condition
 from services.contracts.definitions import Bundle
 from services.triggers.backtest.jobs import WAITING_MAX, Ended
-from services.triggers.definitions.service import Definitions
 from tests.api.around import Surroundings
 from tests.api.conftest import client_of
 from tests.definitions.support import START
@@ -30,14 +28,8 @@ REPORT: dict[str, Any] = {
 
 
 @pytest.fixture
-async def scene(definitions: Definitions, tmp_path: Path) -> Surroundings:
-    (tmp_path / "march.jsonl").write_text("")
-    return Surroundings(definitions, tmp_path)
-
-
-@pytest.fixture
 async def client(scene: Surroundings) -> AsyncIterator[httpx.AsyncClient]:
-    async with client_of(scene.app()) as made:
+    async with client_of(scene.app) as made:
         assert (await made.post("/v1/triggers", json=DRAFT)).status_code == 201
         yield made
 

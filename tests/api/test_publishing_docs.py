@@ -1,9 +1,9 @@
 """The commands in docs/publishing.md do what it says."""
 
 from pathlib import Path
+from typing import Any
 
 from services.triggers.backtest.jobs import Job
-from services.triggers.definitions.service import Definitions
 from services.triggers.engine import new_state
 from tests.api.around import Surroundings
 from tests.api.conftest import client_of
@@ -17,18 +17,17 @@ TRIGGER = {
 }
 
 
-async def test_every_command_in_the_document_succeeds(definitions: Definitions) -> None:
-    scene = Surroundings(definitions)
+async def test_every_command_in_the_document_succeeds(scene: Surroundings) -> None:
     scene.people.states |= {name: new_state(name) for name in ("ann", "ada")}
-    page = {"profiles": [], "next_cursor": None, "count": 4}
-    scene.answers = {
+    page: dict[str, Any] = {"profiles": [], "next_cursor": None, "count": 4}
+    scene.answers |= {
         "/v1/search": page,
         "/v1/decision-counts": {"counts": [], "more": False},
         "/v1/people/ada/decisions": {"decisions": [], "next_cursor": None},
     }
     requests = requests_of(DOCUMENT.read_text())
     assert len(requests) >= 19
-    async with client_of(scene.app()) as client:
+    async with client_of(scene.app) as client:
         await client.post("/v1/triggers?publish=true", json=TRIGGER)
         workspace = {"id": "default", "test_people": ["ann"]}
         await client.put("/v1/workspace?publish=true", json=workspace, headers={"If-Match": "*"})

@@ -9,7 +9,6 @@ import pytest
 from services.triggers.api.profiles_client import ProfileStore
 from services.triggers.api.rollout_routes import counting
 from services.triggers.backtest.jobs import Ended
-from services.triggers.definitions.service import Definitions
 from services.triggers.trial.rollout import Seen
 from tests.api.around import Surroundings
 from tests.api.conftest import client_of
@@ -25,13 +24,8 @@ TRIGGER: dict[str, Any] = {
 
 
 @pytest.fixture
-async def scene(definitions: Definitions) -> Surroundings:
-    return Surroundings(definitions)
-
-
-@pytest.fixture
 async def client(scene: Surroundings) -> AsyncIterator[httpx.AsyncClient]:
-    async with client_of(scene.app()) as made:
+    async with client_of(scene.app) as made:
         await made.post("/v1/triggers?publish=true", json=TRIGGER)
         yield made
 

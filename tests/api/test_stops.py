@@ -14,8 +14,8 @@ from tests.api.conftest import client_of
 
 
 @pytest.fixture
-async def client(definitions: Definitions) -> AsyncIterator[httpx.AsyncClient]:
-    async with client_of(Surroundings(definitions).app()) as made:
+async def client(scene: Surroundings) -> AsyncIterator[httpx.AsyncClient]:
+    async with client_of(scene.app) as made:
         yield made
 
 

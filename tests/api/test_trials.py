@@ -6,7 +6,6 @@ from typing import Any
 import httpx
 import pytest
 
-from services.triggers.definitions.service import Definitions
 from services.triggers.engine import new_state
 from tests.api.around import Surroundings
 from tests.api.conftest import client_of
@@ -26,13 +25,8 @@ TAG = {"id": "orders", "aggregate": "count", "events": ["order"]}
 
 
 @pytest.fixture
-async def scene(definitions: Definitions) -> Surroundings:
-    return Surroundings(definitions)
-
-
-@pytest.fixture
 async def client(scene: Surroundings) -> AsyncIterator[httpx.AsyncClient]:
-    async with client_of(scene.app()) as made:
+    async with client_of(scene.app) as made:
         await made.post("/v1/tags", json=TAG)
         assert (await made.post("/v1/triggers", json=DRAFT)).status_code == 201
         yield made

@@ -8,6 +8,7 @@ from services.contracts.decision import Outcome
 from services.contracts.definitions import Trigger
 from services.contracts.time import DAY, HOUR
 from services.triggers.engine import compile_rules, concerns_everyone
+from services.triggers.engine.explain import explain
 from services.triggers.engine.limits import NEVER
 from tests.engine.build import NOON, Log, bundle, policy, trigger
 from tests.engine.on_journey import DEFER, MAIL, SEND, journey, runs, told, underway, wait
@@ -125,3 +126,20 @@ def test_only_going_on_concerns_people_to_whom_nothing_happens() -> None:
     assert concerns_everyone(no_mail, free)
     assert not concerns_everyone(free, stopped)
     assert not concerns_everyone(free, no_mail)
+
+
+def test_an_explanation_tells_a_stop_from_a_pause() -> None:
+    log, put = switched(trigger("t"))
+    put(**ALL)
+    log.event()
+    told = explain(log.state, "t", log.rules, log.out.decisions, log.now)
+    assert "not sent, sending was stopped (stopped all)" in told.sentence
+
+
+def test_an_explanation_says_what_holds_a_journey() -> None:
+    log, put = switched(journey(wait("1h"), MAIL))
+    log.event("cart", now=NOON)
+    put(**NO_MAIL)
+    log.wake(NOON + HOUR)
+    told = explain(log.state, "trip", log.rules, log.out.decisions, log.now)
+    assert told.sentence.endswith("held while sending is stopped")

@@ -98,6 +98,8 @@ def decision_text(one: Decision, label: str = "") -> str:
         outcome = _stepped_text(details)
     else:
         outcome = _OUTCOMES.get(one.outcome, str(one.outcome))
+    if one.outcome is Outcome.PAUSED and "stopped" in details:
+        outcome = "not sent, sending was stopped"
     if one.outcome is Outcome.ARBITRATION and again is not None:
         outcome = "held back in case a better one comes"
     if details.pop(CANCELLED, False):

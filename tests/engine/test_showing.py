@@ -82,7 +82,8 @@ def test_labels_that_are_gone_wake_nobody_any_more() -> None:
     log = log_of(QUIET, RISK)
     log.event()
     log.wake(NOON + HOUR)
-    assert log.state.wake_at == NOON + 60 * DAY
+    due = log.state.wake_at
+    assert due == NOON + 60 * DAY
     log.publish(bundle(QUIET, revision=2))
     log.wake(NOON + 61 * DAY)
     assert (log.state.shown, log.state.wake_at) == (None, None)

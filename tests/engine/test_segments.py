@@ -8,7 +8,7 @@ from services.contracts.decision import Outcome
 from services.contracts.time import DAY, HOUR
 from services.triggers.engine import check
 from services.triggers.engine.explain import explain
-from tests.engine.build import NOON, Log, bundle, log_of, segment, tag, trigger
+from tests.engine.build import NOON, Log, bundle, lifecycle, log_of, segment, tag, trigger
 
 ORDERS = tag("orders", window="30d")
 BUYERS = segment("buyers", {"tag": "orders", "op": "gte", "value": 2})
@@ -203,6 +203,18 @@ def test_publishing_something_else_leaves_a_segment_at_work() -> None:
     other = segment("others", {"tag": "orders", "op": "gte", "value": 9})
     it.publish(bundle(ORDERS, BUYERS, other, WELCOME, revision=2))
     assert [one.event_id for one in it.event(id_="x")] == ["$segment_entered/buyers@x"]
+
+
+def test_what_time_changed_before_other_definitions_came_is_an_event_still() -> None:
+    it = log(ORDERS, BUYERS, GONE)
+    it.event(now=NOON)
+    it.event(now=NOON)
+    other = segment("any_orders", {"tag": "orders", "op": "gte", "value": 1})
+    stage = lifecycle("stage", ["a", "b"], {"to": "b", "when": {"trait": "x", "op": "exists"}})
+    it.publish(bundle(ORDERS, BUYERS, other, stage, GONE, revision=2))
+    left_at = NOON + 31 * DAY - 12 * HOUR
+    assert [one.event_id for one in it.wake(left_at + DAY)] == [f"$segment_left/buyers@{left_at}"]
+    assert members(it) == ()
 
 
 def test_a_changed_segment_begins_anew_without_an_event() -> None:

@@ -1,6 +1,7 @@
 """What a run is given: definitions that change in mid-stream, and people who do things."""
 
 import asyncio
+from random import Random
 from typing import Any, Final
 
 import msgspec
@@ -10,10 +11,9 @@ from services.contracts.codec import encode_json, encode_pack
 from services.contracts.control import Marker
 from services.contracts.decision import Decision
 from services.contracts.definitions import (
+    AnyDefinition,
     Bundle,
     DefinitionRecord,
-    Policy,
-    Tag,
     Trigger,
     definition_key,
 )
@@ -23,7 +23,7 @@ from services.contracts.topics import KIND_HEADER, KIND_MARKER, KIND_PACK
 from services.runtime.kafka import partition_of
 from services.triggers.definitions.rows import head_record, with_versions
 from services.triggers.engine import check
-from tests.engine.build import bundle, policy, tag, trigger
+from tests.engine.build import bundle, lifecycle, policy, segment, tag, trigger
 from tests.simulation.journeys import draw_journey, numbered
 from tests.simulation.loop import Process
 from tests.simulation.merges import Merges
@@ -113,10 +113,32 @@ def _told_anew(world: World, before: list[Trigger], number: int, *, plain: bool)
     return msgspec.structs.replace(before[0], status=status)
 
 
-def _in_force(definition: Trigger | Tag | Policy) -> Trigger | Tag | Policy | None:
+def _in_force(definition: AnyDefinition) -> AnyDefinition | None:
     """What is published of it: what is archived is taken off the topic."""
     archived = isinstance(definition, Trigger) and definition.status == "archived"
     return None if archived else definition
+
+
+def _draw_groups(random: Random) -> tuple[AnyDefinition, ...]:
+    """A segment and a life cycle, in half of the runs, and a trigger for what becomes of them.
+
+    Drawn beside the run's own chance: whatever else a seed gives stays as it was.
+    """
+    chance = Random()
+    chance.setstate(random.getstate())
+    if chance.random() < 0.5:
+        return ()
+    over = {"tag": "orders", "op": "gte", "value": chance.choice([1, 2])}
+    stages = lifecycle(
+        "stage",
+        ["none", "some", "spent"],
+        {"from": ["none"], "to": "some", "when": over},
+        {"to": "spent", "when": {"tag": "spent", "op": "gte", "value": 100}},
+        {"from": ["some"], "to": "none", "when": {"not": over}},
+    )
+    events = chance.choice([["$segment_entered"], ["$segment_left", "$lifecycle_changed"]])
+    told = trigger("told", entry={"events": events}, exit={"events": ["$segment_left"]})
+    return segment("buyers", over), stages, msgspec.structs.replace(told, version=1)
 
 
 def draw_bundles(world: World) -> list[Bundle]:
@@ -127,6 +149,7 @@ def draw_bundles(world: World) -> list[Bundle]:
     workspace: dict[str, Any] = {"time_zone": zone, "message_ids_max": 4096}
     if not plain and random.random() < 0.5:
         workspace["quiet_hours"] = [{"start": "22:00", "end": "08:00"}]
+    groups = _draw_groups(random) if not plain else ()
     bundles: list[Bundle] = []
     columns: list[list[Trigger]] = []
     for _ in range(revisions):
@@ -158,7 +181,7 @@ def draw_bundles(world: World) -> list[Bundle]:
             policies.append(policy("keep", 200, "14d"))
             policies.append(policy("keep_too", 200, "14d", kind="category", value="transactional"))
         tags = [tag("orders", window=random.choice(["1h", "24h"])), tag("spent", "sum")]
-        one = bundle(*triggers, *policies, *tags, revision=revision, **workspace)
+        one = bundle(*triggers, *groups, *policies, *tags, revision=revision, **workspace)
         problems = check(one)
         if problems:
             raise AssertionError(f"the simulation's own definitions are refused: {problems}")
@@ -200,6 +223,8 @@ class Publisher:
             ("trigger", known.triggers, one.triggers),
             ("tag", known.tags, one.tags),
             ("policy", known.policies, one.policies),
+            ("segment", known.segments, one.segments),
+            ("lifecycle", known.lifecycles, one.lifecycles),
         ):
             versions.update((gone.id, gone.version + 1) for gone in old)
             versions.update((there.id, there.version) for there in new)

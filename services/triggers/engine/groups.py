@@ -80,9 +80,12 @@ class Circle(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     holds: Test
 
     def look(self, membership: Membership, state: PersonState, at: Micros) -> Change | None:
-        """See whether the person is a member now."""
+        """See whether the person is a member now; nothing, of whom it is not known yet."""
+        was_in = membership.segments.get(self.key)
+        if was_in is None:
+            return None
         is_in = bool(self.holds(_NO_PROPERTIES, state, at))
-        if membership.segments[self.key] is is_in:
+        if was_in is is_in:
             return None
         membership.segments[self.key] = is_in
         return Change(
@@ -101,10 +104,15 @@ class Part(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     reads: tuple[tuple[int, ReadData], ...]
 
     def look(self, membership: Membership, state: PersonState, at: Micros) -> list[Change]:
-        """Find what has become of these groups by this instant, and when to look again."""
+        """Find what has become of these groups by this instant, and when to look again.
+
+        Those that are new to the person are left out: they have not found their place yet.
+        """
         changes: list[Change] = []
         for cycle in self.cycles:
-            changes += cycle.advance(membership.stages[cycle.id], state, at)
+            stage = membership.stages.get(cycle.id)
+            if stage is not None and stage.mark == cycle.mark:
+                changes += cycle.advance(stage, state, at)
         for circle in self.circles:
             change = circle.look(membership, state, at)
             if change is not None:

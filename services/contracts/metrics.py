@@ -300,7 +300,7 @@ JOBS_DONE: Final = Metric(
     kind="counter",
     unit="runs",
     service="profile-store",
-    labels=("job", "outcome"),
+    labels=("task", "outcome"),
     meaning="Scheduled jobs: done, refused (nothing found was good enough to publish), failed, or"
     " left to another instance.",
 )

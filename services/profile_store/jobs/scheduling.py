@@ -15,6 +15,7 @@ from services.runtime.metrics import Metrics
 
 JOB_SECONDS_MAX: Final = 3_600.0
 STOP_SECONDS_MAX: Final = 8.0
+OUTCOMES: Final = ("done", "refused", "failed", "left")
 RETRY_SECONDS: Final = 60.0
 """After which a database that was away is asked again."""
 
@@ -59,6 +60,10 @@ class Scheduler:
     ) -> None:
         self._slots = slots
         self._done = metrics.counter(JOBS_DONE)
+        for job in jobs:
+            for outcome in OUTCOMES:
+                # From nought on: the first failure is an increase, too.
+                self._done.labels(job, outcome)
         self._at = at
         self._time = time
         self._start = start or start_process

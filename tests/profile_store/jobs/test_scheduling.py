@@ -48,7 +48,7 @@ class Day:
         return self._codes.pop(0)
 
     def counted(self, job: str, outcome: str) -> float:
-        labels = {"job": job, "outcome": outcome}
+        labels = {"task": job, "outcome": outcome}
         return self.metrics.registry.get_sample_value(JOBS_DONE.name, labels) or 0.0
 
 

@@ -13,7 +13,7 @@ import msgspec
 from services.contracts.codec import decode_delivery
 from services.contracts.command import SendCommand
 from services.contracts.deadletter import DeadLetter
-from services.contracts.topics import KIND_CANCEL, KIND_DELIVERY, KIND_HEADER
+from services.contracts.topics import KIND_DELIVERY
 from services.dispatcher.policy import SendState
 from services.runtime.kafka import partition_of
 from services.triggers.worker.letters import ORIGIN
@@ -108,8 +108,6 @@ def _dispatcher(ran: Ran) -> Iterator[str]:
     for row in (row for rows in ran.world.topics[COMMANDS] for row in rows):
         if not row.headers:
             sends.add(_send_id(row))
-        elif (KIND_HEADER, KIND_CANCEL) in row.headers and _send_id(row) not in sends:
-            yield f"{_send_id(row)}: taken back, and never asked for before"
     for send_id in sorted(sends | set(ran.provider.effects)):
         entry = ran.ledger.entries.get(send_id)
         if entry is None or send_id not in sends:
@@ -130,6 +128,8 @@ def _dispatcher(ran: Ran) -> Iterator[str]:
 def _taken_back(ran: Ran) -> Iterator[str]:
     """No attempt begins once its cancel has arrived: the one under way is the last."""
     for send_id, arrived in ran.ledger.cancels.items():
+        if send_id not in ran.ledger.entries:
+            yield f"{send_id}: taken back, and never asked for"
         if any(begun > arrived for begun in ran.provider.begun[send_id]):
             yield f"{send_id}: begun after it was taken back"
 
@@ -170,6 +170,8 @@ def _decisions(ran: Ran, reference: Reference, partition: int, unions: Unions) -
     for happened in events:
         people[happened[2].person].append(happened)
     failed = _failed(ran.world.topics[EVENTS][partition])
+    heard = _heard(ran.world.topics[EVENTS][partition])
+    clock = [row.timestamp * 1000 for row in ran.world.topics[EVENTS][partition]]
     commands: defaultdict[str, list[tuple[int, SendCommand]]] = defaultdict(list)
     for offset, command in reference.commands:
         commands[command.person].append((offset, command))
@@ -186,7 +188,8 @@ def _decisions(ran: Ran, reference: Reference, partition: int, unions: Unions) -
             one_revision=reference.one_revision,
         )
         one = Person(history)
-        told = (*one.caps(), *one.twice_or_lost(), *one.dedup(), *one.exits(), *one.waits())
+        back = one.takes_back(reference.cancels, heard, clock)
+        told = (*one.caps(), *one.twice_or_lost(), *one.dedup(), *one.exits(), *one.waits(), *back)
         for problem in told:
             yield f"{person}: {problem}"
 
@@ -203,6 +206,15 @@ def _events(ran: Ran, partition: int) -> list[Happened]:
                 known.add(name)
                 found.append((row.offset, index, event))
     return found
+
+
+def _heard(rows: Iterable[Row]) -> dict[str, int]:
+    """Where in the log each send was first heard of."""
+    heard: dict[str, int] = {}
+    for row in rows:
+        if kind(row) == KIND_DELIVERY:
+            heard.setdefault(decode_delivery(row.value or b"").send_id, row.offset)
+    return heard
 
 
 def _failed(rows: Iterable[Row]) -> dict[str, int]:

@@ -1,7 +1,7 @@
 """Judges what was decided for one person, from their log and the definitions alone."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from services.contracts.command import SendCommand
@@ -10,6 +10,7 @@ from services.contracts.definitions import Bundle, Trigger
 from services.contracts.event import Event
 from services.contracts.time import DAY, Micros, parse_duration
 from services.triggers.engine import Outputs
+from services.triggers.engine.limits import OPENS_MAX
 from tests.engine import audit
 from tests.engine.oracle import OneSend, counted, counts, standing
 from tests.simulation.reference import Happened
@@ -192,6 +193,31 @@ class Person:
                 same = event.properties.get("order_id") == keys[command.event_id]
                 if same or not trigger.exit.key:
                     yield f"{command.trigger} sent {command.event_id} after the exit at {at}"
+
+    def takes_back(
+        self, cancels: Mapping[str, int], heard: Mapping[str, int], clock: Sequence[Micros]
+    ) -> Iterator[str]:
+        """An exit takes back what is under way: there is a cancel, by then at the latest.
+
+        `clock` is the time at which each record was appended: nobody's own is later there.
+        """
+        if len(self._commands) > OPENS_MAX:
+            return  # the oldest may be forgotten
+        known = {event.message_id: event.properties.get("order_id") for _, _, event in self._events}
+        for sent_at, command in self._commands:
+            for at, _, event in self._events:
+                over = command.expires_at is not None and clock[at] >= command.expires_at
+                if at <= sent_at or over or heard.get(command.send_id, at) < at:
+                    continue
+                there = self._bundle_at(at)
+                trigger = version_of(there, command.trigger, command.trigger_version)
+                if trigger is None or trigger.exit is None or event.name not in trigger.exit.events:
+                    continue
+                order = event.properties.get("order_id")
+                same = order is not None and order == known.get(command.event_id)
+                fits = is_decided(there, command.trigger) and (same or not trigger.exit.key)
+                if fits and cancels.get(command.send_id, at + 1) > at:
+                    yield f"{command.trigger}: {command.send_id} was not taken back at {at}"
 
     def waits(self) -> Iterator[str]:
         """Waits last as long as they say, and no longer than what they are for."""

@@ -6,10 +6,11 @@ from typing import Any, Final, Protocol
 
 import msgspec
 
-from services.contracts.command import SendCommand
+from services.contracts.command import Cancel, SendCommand
 from services.contracts.decision import CANCELLED, Decision
 from services.contracts.definitions import Bundle, DefinitionRecord
 from services.contracts.event import Event
+from services.contracts.topics import KIND_CANCEL, KIND_HEADER
 from services.runtime.batch.states import PartitionStates
 from services.triggers.engine import PersonState, decode_state
 from services.triggers.engine.person import tag_values
@@ -32,6 +33,7 @@ OUTPUTS: Final = (COMMANDS, DECISIONS, PROFILES, DEAD_LETTERS)
 NOTICES: Final = "notices"
 """What stands on the topic of commands and is none."""
 _command: Final = msgspec.json.Decoder(SendCommand)
+_cancel: Final = msgspec.json.Decoder(Cancel)
 _decision: Final = msgspec.json.Decoder(Decision)
 
 
@@ -66,7 +68,8 @@ class Reference:
     """One partition, undisturbed.
 
     `outputs` holds the values for each topic in order; `decisions` and `commands` come with
-    the offset of the record that led to them, `hops` with the partition they go to as well.
+    the offset of the record that led to them, `cancels` (of sends) with the first, `hops` with
+    the partition they go to as well.
     """
 
     def __init__(
@@ -81,6 +84,7 @@ class Reference:
         self.outputs: dict[str, list[bytes]] = {topic: [] for topic in (*OUTPUTS, NOTICES)}
         self.decisions: defaultdict[str, list[tuple[int, Decision]]] = defaultdict(list)
         self.commands: list[tuple[int, SendCommand]] = []
+        self.cancels: dict[str, int] = {}
         self.hops: list[tuple[int, int, Row]] = []
         self.revisions: list[tuple[int, int]] = [(-1, 0)]
         self.partition = partition
@@ -131,6 +135,9 @@ class Reference:
             if CANCELLED in decision.details:
                 continue  # of a send that another record told of
             self.decisions[decision.person].append((offset, decision))
+        for _, value, headers in flush.notices:
+            if (KIND_HEADER, KIND_CANCEL) in headers:
+                self.cancels[_cancel.decode(value or b"").send_id or ""] = offset
         self.commands += [(offset, _command.decode(value)) for _, value in flush.commands]
 
     @property

@@ -107,7 +107,12 @@ _decoder: Final = msgspec.json.Decoder(Search)
 def population_routes(population: Population, profiles: Profiles, defined: Defined) -> APIRouter:
     """Routes over all people; `profiles` know who is whom after a merge."""
     router = APIRouter(prefix="/v1", dependencies=[Depends(require_token)], tags=["segments"])
+    _add_segments(router, population, defined)
+    _add_questions(router, population, profiles)
+    return router
 
+
+def _add_segments(router: APIRouter, population: Population, defined: Defined) -> None:
     @router.get("/segments", summary="Segments and their sizes")
     async def segments() -> SegmentsOut:
         """Sizes as they stand in the store now; `remarks` on the small and the many."""
@@ -147,6 +152,8 @@ def population_routes(population: Population, profiles: Profiles, defined: Defin
         where = Condition(segment=id_)
         return await _page(population, show, where, limit, cursor)
 
+
+def _add_questions(router: APIRouter, population: Population, profiles: Profiles) -> None:
     @router.post("/search", summary="Whom a condition holds for", openapi_extra=_SEARCH_BODY)
     async def search(request: Request, show: Shown) -> SearchOut:
         """A page of profiles by person and, where asked for, how many there are in all."""
@@ -188,8 +195,6 @@ def population_routes(population: Population, profiles: Profiles, defined: Defin
             points=[PointOut(at=written(one.at), value=one.value) for one in page],
             next_cursor=str(page[-1].at) if len(points) > limit else None,
         )
-
-    return router
 
 
 _SEARCH_BODY: Final = {

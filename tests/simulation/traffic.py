@@ -1,7 +1,6 @@
 """What a run is given: definitions that change in mid-stream, and people who do things."""
 
 import asyncio
-from random import Random
 from typing import Any, Final
 
 import msgspec
@@ -23,7 +22,8 @@ from services.contracts.topics import KIND_HEADER, KIND_MARKER, KIND_PACK
 from services.runtime.kafka import partition_of
 from services.triggers.definitions.rows import head_record, with_versions
 from services.triggers.engine import check
-from tests.engine.build import bundle, lifecycle, policy, segment, tag, trigger
+from tests.engine.build import bundle, policy, tag, trigger
+from tests.simulation.groups import draw_groups
 from tests.simulation.journeys import draw_journey, numbered
 from tests.simulation.loop import Process
 from tests.simulation.merges import Merges
@@ -119,28 +119,6 @@ def _in_force(definition: AnyDefinition) -> AnyDefinition | None:
     return None if archived else definition
 
 
-def _draw_groups(random: Random) -> tuple[AnyDefinition, ...]:
-    """A segment and a life cycle, in half of the runs, and a trigger for what becomes of them.
-
-    Drawn beside the run's own chance: whatever else a seed gives stays as it was.
-    """
-    chance = Random()
-    chance.setstate(random.getstate())
-    if chance.random() < 0.5:
-        return ()
-    over = {"tag": "orders", "op": "gte", "value": chance.choice([1, 2])}
-    stages = lifecycle(
-        "stage",
-        ["none", "some", "spent"],
-        {"from": ["none"], "to": "some", "when": over},
-        {"to": "spent", "when": {"tag": "spent", "op": "gte", "value": 100}},
-        {"from": ["some"], "to": "none", "when": {"not": over}},
-    )
-    events = chance.choice([["$segment_entered"], ["$segment_left", "$lifecycle_changed"]])
-    told = trigger("told", entry={"events": events}, exit={"events": ["$segment_left"]})
-    return segment("buyers", over), stages, msgspec.structs.replace(told, version=1)
-
-
 def draw_bundles(world: World) -> list[Bundle]:
     """The revisions of a run, from 1. Half of the runs know no more than events and caps."""
     random = world.random
@@ -149,7 +127,7 @@ def draw_bundles(world: World) -> list[Bundle]:
     workspace: dict[str, Any] = {"time_zone": zone, "message_ids_max": 4096}
     if not plain and random.random() < 0.5:
         workspace["quiet_hours"] = [{"start": "22:00", "end": "08:00"}]
-    groups = _draw_groups(random) if not plain else ()
+    groups = draw_groups(random) if not plain else ()
     bundles: list[Bundle] = []
     columns: list[list[Trigger]] = []
     for _ in range(revisions):

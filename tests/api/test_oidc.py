@@ -93,7 +93,7 @@ def issuer() -> Issuer:
     return Issuer()
 
 
-@pytest.mark.parametrize("token", [signed(), signed(EC, "ec", "ES256")])
+@pytest.mark.parametrize("token", [signed(), signed(EC, "ec", "ES256")], ids=["RS256", "ES256"])
 async def test_a_good_token_stands_for_a_person_with_the_highest_role(
     issuer: Issuer, token: str
 ) -> None:

@@ -7,7 +7,7 @@ sealed like a link, names the person, and ends by itself.
 import asyncio
 import time
 from collections.abc import AsyncIterator
-from typing import Annotated, Final, Protocol
+from typing import Annotated, Any, Final, Protocol
 from uuid import UUID
 
 import msgspec
@@ -102,8 +102,13 @@ class InboxDoors:
         self.receipts = receipts
 
 
-tokens_router: Final = APIRouter(prefix="/v1/inbox", dependencies=[Depends(require_token)])
-router: Final = APIRouter(prefix="/p/inbox")
+_NO_INBOX: Final[dict[int | str, dict[str, Any]]] = {404: {"description": "no inbox is kept here"}}
+_NO_TOKEN: Final[dict[int | str, dict[str, Any]]] = {401: {"description": "no valid inbox token"}}
+
+tokens_router: Final = APIRouter(
+    prefix="/v1/inbox", dependencies=[Depends(require_token)], responses=_NO_INBOX
+)
+router: Final = APIRouter(prefix="/p/inbox", responses={**_NO_INBOX, **_NO_TOKEN})
 
 
 def _doors(request: Request) -> InboxDoors:
@@ -169,7 +174,11 @@ async def mark_read(asked: ReadRequest, person: Person, doors: Doors) -> ReadAns
     return ReadAnswer(read=len(found))
 
 
-@router.get("/stream", response_class=StreamingResponse)
+@router.get(
+    "/stream",
+    response_class=StreamingResponse,
+    responses={200: {"content": {"text/event-stream": {}}}},
+)
 async def stream(request: Request, person: Person, doors: Doors) -> StreamingResponse:
     """New messages as they come, as server-sent events.
 

@@ -11,6 +11,7 @@ from services.contracts.time import DAY, from_micros
 from services.profile_store.limits import MICROS_MAX
 from services.profile_store.quality_log import DayCount, QualityLog, Sample
 from services.runtime.bearer import require_token
+from services.runtime.moments import Day
 
 DAYS_MAX: Final = 366
 _EPOCH: Final = date(1970, 1, 1)
@@ -63,7 +64,7 @@ def quality_routes(quality: QualityLog) -> APIRouter:
     @router.get("/data-quality", summary="What cleaning found, by source")
     async def data_quality(
         source: Annotated[str | None, Query(min_length=1, max_length=200)] = None,
-        since: Annotated[date | None, Query(description="first day, UTC")] = None,
+        since: Annotated[Day | None, Query(description="first day, UTC")] = None,
         days: Annotated[int, Query(ge=1, le=DAYS_MAX, description="how many to show")] = 30,
     ) -> QualityReport:
         """Counts of `days` days from `since` on; without it of the last there are."""

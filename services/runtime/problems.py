@@ -11,8 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from services.contracts.errors import Transient
-
-MEDIA_TYPE = "application/problem+json"
+from services.runtime.problem_docs import MEDIA_TYPE, document_problems
 
 
 def problem(
@@ -64,7 +63,9 @@ async def _on_transient(_: Request, error: Exception) -> Response:
 
 
 def install_problems(app: FastAPI) -> None:
-    """Answer HTTP errors, bad requests and `Transient` as problem documents."""
+    """Answer HTTP errors, bad requests and `Transient` as problem documents, and say so in the
+    OpenAPI document, unless the application makes one of its own."""
+    document_problems(app)
     app.add_exception_handler(HTTPException, _on_http)
     app.add_exception_handler(RequestValidationError, _on_invalid)
     app.add_exception_handler(Transient, _on_transient)

@@ -1,13 +1,13 @@
 """Endpoints of API tokens and of the audit log."""
 
 from datetime import datetime
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 from fastapi import APIRouter, Path, Query, Request
-from pydantic import AwareDatetime, BeforeValidator
 from starlette.responses import Response
 
 from services.contracts.time import to_micros
+from services.runtime.moments import Moment
 from services.triggers.api.access import By, needs
 from services.triggers.api.access_resources import (
     NewToken,
@@ -26,21 +26,9 @@ from services.triggers.definitions.token_store import Tokens
 
 TOKEN_ID_PATTERN: Final = "^tok_[0-9a-f]{16}$"  # noqa: S105  (what ids look like)
 
-
-def _written_out(given: Any) -> Any:
-    """Refuse a number, which pydantic takes for seconds since the epoch."""
-    if isinstance(given, str) and "T" not in given.upper():
-        raise ValueError("must be a date and a time with its zone")
-    return given
-
-
 _TEXT: Final = r"^[^\x00]*$"
 _Filter = Annotated[str | None, Query(max_length=200, pattern=_TEXT)]
-_Moment = Annotated[
-    AwareDatetime | None,
-    BeforeValidator(_written_out),
-    Query(description="RFC 3339, with its zone"),
-]
+_Moment = Annotated[Moment | None, Query(description="RFC 3339, with its zone")]
 
 
 def token_routes(tokens: Tokens) -> APIRouter:

@@ -11,6 +11,7 @@ from starlette.responses import Response
 from services.contracts.conditions import ID_PATTERN
 from services.contracts.event import PERSON_CHARS_MAX
 from services.contracts.time import DAY, from_micros, to_micros
+from services.runtime.moments import Moment
 from services.triggers.api.openapi import shown
 from services.triggers.api.profiles_client import ProfileStore
 from services.triggers.api.resources import answer
@@ -26,7 +27,7 @@ CURSOR_PATTERN: Final = "^[A-Za-z0-9_=-]{1,64}$"
 
 Id = Annotated[str, Path(alias="id", pattern=ID_PATTERN)]
 Person = Annotated[str, Path(min_length=1, max_length=PERSON_CHARS_MAX, pattern=r"^[^\x00]*$")]
-_Moment = Annotated[AwareDatetime | None, Query(description="RFC 3339, with its zone")]
+_Moment = Annotated[Moment | None, Query(description="RFC 3339, with its zone")]
 
 
 def looking_back_routes(
@@ -44,7 +45,7 @@ def looking_back_routes(
     async def counts(
         id_: Id,
         from_: Annotated[
-            AwareDatetime | None, Query(alias="from", description="RFC 3339, with its zone")
+            Moment | None, Query(alias="from", description="RFC 3339, with its zone")
         ] = None,
         to: _Moment = None,
     ) -> Response:

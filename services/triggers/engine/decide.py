@@ -60,9 +60,7 @@ def decide(  # noqa: C901  (hot: written out)
             return
         begun = adopt_rules(state, rules, now, out)
     if not first_time(state, event.message_id, now, rules):
-        out.counts["duplicate"] += 1
-        report_duplicate(event, state.applied, now, out)
-        conclude(state, rules, now, out, begun)
+        _come_again(state, event, rules, now, out, begun)
         return
     late = at < now - rules.late_after
     if late:
@@ -90,7 +88,6 @@ def decide(  # noqa: C901  (hot: written out)
     else:
         state.last_seen_at = at
     state.changed = True
-    due_at = state.next_due
     name = event.name
     react, hear, awaited = rules.reactions.get(name), rules.hearing.get(name), name in rules.awaited
     found = react and react(event.properties, state, at, now, late, out)
@@ -99,22 +96,32 @@ def decide(  # noqa: C901  (hot: written out)
         if not late:
             match_waits(state, event, rules, at, now)
     if hear is not None:
-        heard = hear(state, event, at, now, late)
-        for rule, entered in heard:
+        for rule, entered in hear(state, event, at, now, late):
             begun = (begun or []) + come_in(rule, entered, now)
-        due_at = state.next_due
-    wake_at = state.emitted_at + SNAPSHOT_EVERY
+    wake_at, due_at = state.emitted_at + SNAPSHOT_EVERY, state.next_due
     if wake_at > due_at:
         wake_at = due_at
     if found or begun or now >= wake_at or awaited:
-        candidates = begun or []
-        if found:
-            candidates += entering(event, found, now)
+        candidates = (begun or []) + (entering(event, found, now) if found else [])
         if rules.groups is not None:
             candidates = regroup(state, event, rules, now, out, candidates, late=late)
         conclude(state, rules, now, out, candidates)
     else:
         state.wake_at = wake_at
+
+
+def _come_again(
+    state: PersonState,
+    event: Event,
+    rules: Rules,
+    now: Micros,
+    out: Outputs,
+    begun: list[Candidate] | None,
+) -> None:
+    """A duplicate: it moves the person's time, and nothing else."""
+    out.counts["duplicate"] += 1
+    report_duplicate(event, state.applied, now, out)
+    conclude(state, rules, now, out, begun)
 
 
 def apply_delivery(

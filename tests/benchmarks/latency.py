@@ -68,6 +68,8 @@ async def _read_commands(settings: KafkaSettings, arrived: dict[str, float]) -> 
     await consumer.start()
     try:
         async for record in consumer:
+            if record.headers:
+                continue  # no command
             arrived.setdefault(decoder.decode(record.value).event_id, time.perf_counter())
     finally:
         await consumer.stop()

@@ -110,6 +110,7 @@ class Story:
             async for record in read_topic(
                 self._stack.kafka_settings, COMMANDS, timeout_seconds=SECONDS_MAX
             )
+            if not record.headers
         ]
 
 

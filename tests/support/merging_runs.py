@@ -26,7 +26,7 @@ from services.runtime.process import Child
 from services.runtime.settings import KafkaSettings
 from services.runtime.topic_reading import read_topic
 from services.triggers.worker.engine_port import triggers_engine
-from tests.simulation.reference import Definitions, Reference
+from tests.simulation.reference import NOTICES, Definitions, Reference
 from tests.simulation.rows import kind
 from tests.simulation.unions import Unions
 from tests.simulation.world import Row
@@ -129,10 +129,10 @@ def problems_of(logs: Logs) -> list[str]:
         problems += [f"partition {partition}: the state of {person}" for person in differing]
         for topic in (COMMANDS.name, DECISIONS.name):
             found = {row.value for row in logs.topics[topic][partition]}
-            problems += [
-                f"partition {partition}: {topic}: {value!r}"
-                for value in found ^ set(reference.outputs[topic])
-            ]
+            wanted = set(reference.outputs[topic])
+            if topic == COMMANDS.name:
+                wanted |= set(reference.outputs[NOTICES])
+            problems += [f"partition {partition}: {topic}: {value!r}" for value in found ^ wanted]
         problems += [
             f"{person} still waits for {asking}"
             for person in reference.stored

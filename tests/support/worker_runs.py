@@ -49,6 +49,7 @@ class Outcome:
     letters: set[bytes] = field(default_factory=set)
     differing: list[str] = field(default_factory=list)
     commands_written: int = 0
+    notices: set[bytes | None] = field(default_factory=set)
 
 
 def worker(settings: KafkaSettings, name: str, folder: Path, **more: str) -> Child:
@@ -112,6 +113,9 @@ async def outcome(settings: KafkaSettings) -> Outcome:
     async for record in read_topic(settings, STATES, timeout_seconds=READ_SECONDS_MAX):
         found.states[record.partition, record.key] = record.value
     async for record in read_topic(settings, COMMANDS, timeout_seconds=READ_SECONDS_MAX):
+        if record.headers:
+            found.notices.add(record.value)
+            continue
         send_id = msgspec.json.decode(record.value)["send_id"]
         found.commands_written += 1
         if found.commands.setdefault(send_id, record.value) != record.value:
@@ -218,6 +222,7 @@ def same(calm: Outcome, shaken: Outcome) -> None:
     assert shaken.commands.keys() - calm.commands.keys() == set(), "sent what should not be"
     assert calm.commands.keys() - shaken.commands.keys() == set(), "lost"
     assert shaken.commands == calm.commands
+    assert shaken.notices == calm.notices
     assert shaken.states == calm.states
     assert shaken.decisions == calm.decisions
     assert shaken.letters == calm.letters

@@ -12,12 +12,21 @@ from services.contracts.event import Event
 
 T = TypeVar("T")
 
+
+class _Owner(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """The first field of an `Event`: what follows it is passed over, not decoded."""
+
+    person: str
+
+
 _json_encoder: Final = msgspec.json.Encoder()
 _msgpack_encoder: Final = msgspec.msgpack.Encoder()
 encode_json: Final = _json_encoder.encode
 """Encode a value of this package as JSON."""
 
 _pack_decoder: Final = msgspec.msgpack.Decoder(list[Event])
+_raw_pack_decoder: Final = msgspec.msgpack.Decoder(list[msgspec.Raw])
+_owner_decoder: Final = msgspec.msgpack.Decoder(_Owner)
 _tick_decoder: Final = msgspec.json.Decoder(Tick)
 _marker_decoder: Final = msgspec.json.Decoder(Marker)
 _erase_decoder: Final = msgspec.json.Decoder(Erase)
@@ -63,6 +72,18 @@ def decode_pack(value: bytes) -> list[Event]:
         raise Malformed("bad_pack", "not a packed list of events") from error
 
 
+def split_pack(value: bytes) -> list[tuple[str, msgspec.Raw]]:
+    """The events of a `pack/1` record, still encoded (`decode_event`), each with its person.
+
+    Raises:
+        Malformed: `bad_pack`, the bytes are no list of what could be events.
+    """
+    try:
+        return [(_owner_decoder.decode(raw).person, raw) for raw in _raw_pack_decoder.decode(value)]
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise Malformed("bad_pack", "not a packed list of events") from error
+
+
 def decode_json(value: bytes, decoder: "msgspec.json.Decoder[T]", what: str) -> T:
     """Decode one of our JSON values and check its schema version.
 
@@ -93,13 +114,15 @@ def decode_forward(value: bytes) -> Forward:
     return _decoded(value, _forward_decoder, "forward")
 
 
-def decode_event(value: bytes) -> Event:
+def decode_event(value: bytes | msgspec.Raw) -> Event:
     """Decode what `encode_event` wrote; raises `Malformed`."""
     return _decoded(value, _event_decoder, "event")
 
 
 def _decoded(
-    value: bytes, decoder: "msgspec.json.Decoder[T] | msgspec.msgpack.Decoder[T]", what: str
+    value: bytes | msgspec.Raw,
+    decoder: "msgspec.json.Decoder[T] | msgspec.msgpack.Decoder[T]",
+    what: str,
 ) -> T:
     try:
         decoded = decoder.decode(value)

@@ -15,6 +15,7 @@ from services.contracts.codec import encode_pack
 from services.contracts.event import Event
 from services.contracts.time import DAY, SECOND
 from services.contracts.topics import KIND_PACK
+from services.triggers.worker.main import GC_THRESHOLD
 from tests.benchmarks.folding import Partition, Row
 from tests.benchmarks.kinds import KINDS, OF_EACH_KIND, with_kinds
 from tests.benchmarks.workload import EVENT_NAMES, PEOPLE, Shopper, as_event, shoppers
@@ -75,6 +76,7 @@ def fold(values: list[bytes], kinds: tuple[str, ...]) -> Cost:
 
 def run(count: int = EVENTS, repeats: int = REPEATS) -> dict[str, Cost]:
     """The least cost of every variant."""
+    gc.set_threshold(*GC_THRESHOLD)
     values = packs(count)
     costs: dict[str, list[Cost]] = {}
     for _ in range(repeats):

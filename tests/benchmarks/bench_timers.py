@@ -19,7 +19,6 @@ from services.contracts.event import TRACK, Event
 from services.contracts.time import DAY, SECOND, Micros
 from services.contracts.topics import KIND_PACK, KIND_TICK
 from services.runtime.batch.states import PartitionStates
-from services.triggers.worker.engine_port import state_decoder
 from tests.benchmarks.folding import Partition, Row
 from tests.engine.build import bundle, trigger
 
@@ -101,7 +100,7 @@ def _restart(partition: Timers) -> tuple[float, float]:
         ChangelogRow(offset=number, key=key, value=value)
         for number, (key, value) in enumerate(partition.stored.items())
     ]
-    partition.states = PartitionStates(state_decoder(partition.engine))
+    partition.states = PartitionStates()
     gc.collect()
     began = process_time()
     partition.states.apply(records)

@@ -2,18 +2,15 @@
 
 from dataclasses import dataclass, field
 from time import process_time
-from typing import Any
 
 from services.contracts.definitions import Bundle
 from services.contracts.time import Micros
 from services.contracts.topics import KIND_HEADER
 from services.runtime.batch.states import PartitionStates
 from services.triggers.engine import compile_rules
-from services.triggers.worker.engine_port import state_decoder, triggers_engine
+from services.triggers.worker.engine_port import triggers_engine
 from services.triggers.worker.fold import PartitionFold
 from services.triggers.worker.values import Flush, InForce, NeedRules
-
-LIVE_MAX = 100_000
 
 
 @dataclass(kw_only=True)
@@ -41,7 +38,7 @@ class Partition:
     def __post_init__(self) -> None:
         self.engine = triggers_engine("default")
         self.rules = compile_rules(self.bundle)
-        self.states: PartitionStates[Any] = PartitionStates(state_decoder(self.engine))
+        self.states = PartitionStates()
         self.start()
 
     def start(self) -> None:
@@ -53,7 +50,6 @@ class Partition:
             partition=0,
             partitions=1,
             replay=False,
-            live_max=LIVE_MAX,
         )
 
     def take(self, rows: list[Row]) -> float:
@@ -63,7 +59,9 @@ class Partition:
         step = next(steps)
         while True:
             if isinstance(step, Flush):
-                self.stored.update((key, data) for key, data in step.states if key is not None)
+                self.stored.update(
+                    (key, data) for key, data in step.states if key is not None and data
+                )
                 self.commands += len(step.commands)
                 self.decisions += len(step.decisions)
                 if step.last:

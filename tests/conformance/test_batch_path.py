@@ -32,7 +32,7 @@ class Node:
         self.batches: list[BatchMessage] = []
         self.recovered: list[frozenset[int]] = []
         self.process = True
-        self.states: States[bytes] = States(lambda data: data, live_max=1000)
+        self.states = States()
         self.app: BatchApp = build_app(
             settings,
             group=GROUP,

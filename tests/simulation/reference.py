@@ -15,7 +15,7 @@ from services.runtime.batch.states import PartitionStates
 from services.triggers.engine import PersonState, decode_state
 from services.triggers.engine.person import tag_values
 from services.triggers.worker.definitions import DefinitionHistory
-from services.triggers.worker.engine_port import Engine, state_decoder
+from services.triggers.worker.engine_port import Engine
 from services.triggers.worker.fold import PartitionFold
 from services.triggers.worker.reading import META_KEY
 from services.triggers.worker.values import Answer, Flush, InForce, NeedRules
@@ -89,7 +89,7 @@ class Reference:
         self.revisions: list[tuple[int, int]] = [(-1, 0)]
         self.partition = partition
         self._definitions = definitions
-        states: PartitionStates[Any] = PartitionStates(state_decoder(engine))
+        states = PartitionStates()
         self._fold = PartitionFold(
             states,
             engine,
@@ -97,7 +97,6 @@ class Reference:
             partition=partition,
             partitions=world.partitions,
             replay=replay,
-            live_max=1_000,
         )
         self.stored = states.stored
         for row in world.topics[EVENTS][partition]:

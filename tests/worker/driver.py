@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import msgspec
 
@@ -25,7 +24,7 @@ from services.contracts.topics import (
 from services.runtime.batch.states import PartitionStates
 from services.runtime.batch.writer import Headers
 from services.runtime.kafka import partition_of
-from services.triggers.worker.engine_port import Engine, state_decoder
+from services.triggers.worker.engine_port import Engine
 from services.triggers.worker.fold import PartitionFold
 from services.triggers.worker.reading import META_KEY
 from services.triggers.worker.single import kind_of_hop
@@ -181,10 +180,10 @@ class Partition:
         self.fold: PartitionFold
         self.restart()
 
-    def restart(self, states: PartitionStates[Any] | None = None) -> None:
+    def restart(self, states: PartitionStates | None = None) -> None:
         """Begin again from what is durable, or from states that were kept."""
         if states is None:
-            states = PartitionStates(state_decoder(self.engine))
+            states = PartitionStates()
             states.stored.update(self.stored)
         self.fold = PartitionFold(
             states,
@@ -193,7 +192,6 @@ class Partition:
             partition=self.number,
             partitions=PARTITIONS,
             replay=self.replay,
-            live_max=10_000,
         )
 
     def _write(self, flush: Flush) -> None:

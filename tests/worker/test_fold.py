@@ -206,12 +206,12 @@ def test_a_delivery_reaches_its_person() -> None:
     assert partition.states[ANN].notes == ["m0@0", "accepted:s9"]
 
 
-def test_a_long_batch_lets_the_loop_turn_between_its_records() -> None:
+def test_a_long_batch_lets_the_loop_turn_between_its_people() -> None:
     log, partition = Log(), Partition()
     for _ in range(10):
-        log.pack(*((ANN, "note") for _ in range(300)))
+        log.pack(*((person, "note") for person in (ANN, BOB, CAY) for _ in range(100)))
     partition.take(log.rows)
-    assert partition.pauses == 2
+    assert partition.pauses >= 2
     assert partition.count("applied") == 3_000
     assert len(partition.flushes) == 1
 
@@ -220,6 +220,7 @@ def test_many_decisions_of_few_people_are_written_in_stretches(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(fold_module, "FLUSH_DECISIONS_MAX", 10)
+    monkeypatch.setattr(fold_module, "TOGETHER_MAX", 1)
     log, partition = Log(), Partition()
     for _ in range(35):
         log.event(ANN, "send")
@@ -239,14 +240,12 @@ def test_a_stored_state_that_cannot_be_read_stops_the_worker() -> None:
     assert partition.flushes == []
 
 
-def test_cold_people_are_decoded_again_and_keep_their_history() -> None:
+def test_people_are_taken_up_where_the_last_batch_left_them() -> None:
     log, partition = Log(), Partition()
-    partition.fold.live_max = 1
     for _ in range(3):
         log.event(ANN)
         log.event(BOB)
     partition.take(log.rows[:2])
-    assert list(partition.fold.states.live) == [BOB]
     partition.take(log.rows[2:])
     assert partition.states[ANN].notes == ["m0@0", "m2@0", "m4@0"]
 

@@ -182,6 +182,7 @@ def test_hops_that_were_folded_are_skipped_in_a_replay() -> None:
 
 def test_many_hops_of_few_people_are_written_in_stretches(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fold_module, "FLUSH_HOPS_MAX", 10)
+    monkeypatch.setattr(fold_module, "TOGETHER_MAX", 1)
     log, partition = Log(), Partition()
     for _ in range(35):
         log.event(ANN, "ask", of=EVE)

@@ -146,8 +146,9 @@ async def test_a_large_next_batch_is_folded_meanwhile_but_written_only_afterward
         await b.put(0, 1)
         await until(lambda: len(b.writes.begun) == 1)
         await b.put(1, OVERLAP_RECORDS_MIN + 1)
-        live = b.partition.fold.states.live
-        await until(lambda: ANN in live and len(live[ANN].notes) == OVERLAP_RECORDS_MIN + 1)
+        stored, decode = b.partition.fold.states.stored, b.partition.engine.decode_state
+        await until(lambda: ANN in stored)
+        await until(lambda: len(decode(stored[ANN]).notes) == OVERLAP_RECORDS_MIN + 1)
         await turns()
         assert len(b.writes.begun) == 1
         b.writes.finish(0)

@@ -49,7 +49,7 @@ class BatchApp(faust.App):
     """A Faust app that reads in batches and keeps its states in `states`."""
 
     options: BatchOptions
-    states: States[Any]
+    states: States
     on_recovered: Recovered
     consumer: BatchConsumer
 
@@ -75,7 +75,7 @@ def build_app(
     group: str,
     topic: str,
     partitions: int,
-    states: States[Any],
+    states: States,
     handle: Handler,
     on_recovered: Recovered,
     options: BatchOptions,

@@ -1,7 +1,7 @@
 """From what the engine concluded to bytes that fit: the end of a stretch of the fold."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable
 from typing import Any, Final
 
 from services.contracts.cleaning import Finding, Findings
@@ -41,32 +41,11 @@ _NOTICES: Final = {Cancel: KIND_CANCEL, Moved: KIND_MOVED, Erased: KIND_ERASED}
 
 
 class FlushBuilder:
-    """Encodes states and outputs. `meta_changed` makes the next flush write the meta."""
+    """Encodes outputs. `meta_changed` makes the next flush write the meta."""
 
     def __init__(self, engine: Engine, partitions: int) -> None:
-        self._encode = engine.encode_state
-        self._is_nobody = engine.is_nobody
         self._partitions = partitions
         self.meta_changed = False
-
-    def encoded(
-        self, at_hand: Mapping[str, Any], stored: Mapping[str, bytes]
-    ) -> Iterator[tuple[str, bytes | None, Any]]:
-        """People whose state changed: (person, bytes, state); None for one too large to write,
-        and no bytes for one of whom nothing is left."""
-        encode, is_nobody = self._encode, self._is_nobody
-        for person, state in at_hand.items():
-            if state.applied < 0:
-                continue  # nothing was ever applied: they do not exist
-            if is_nobody(state):
-                if person in stored:
-                    yield person, b"", state
-                continue
-            data = encode(state)
-            if len(data) > VALUE_BYTES_MAX:
-                yield person, None, state
-            elif stored.get(person) != data:
-                yield person, data, state
 
     @staticmethod
     def drop_outputs_of(person: str, out: Any) -> None:

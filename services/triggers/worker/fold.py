@@ -1,21 +1,26 @@
 """The fold of one partition: records in, what is to be written out. No I/O, no clock.
 
 A batch is folded by a generator that yields `Flush` (write this), `NeedRules` (give me the
-rules of this revision) and `Pause` (let others run), and never waits itself. What comes out
-depends on the log and the stored states alone, not on where batches begin and end.
+rules of this revision) and `Pause` (let others run), and never waits itself.
+
+People do not touch one another, so each is folded by themselves: what a stretch of the log
+holds of a person at once, from stored bytes to bytes. A worker's people do not fit into any
+cache of a processor, one of them does. What comes out of each person is in the order of the
+log, and depends on the log and the stored states alone, not on where batches begin and end.
 """
 
 from collections.abc import Generator, Sequence
 from typing import Any
 
-from services.contracts.codec import decode_marker, decode_tick
+from services.contracts.codec import decode_event, decode_marker, decode_tick
 from services.contracts.errors import Malformed
-from services.contracts.event import FUTURE_TOLERANCE, Event
+from services.contracts.event import FUTURE_TOLERANCE
 from services.contracts.time import Micros
 from services.contracts.topics import KIND_EVENT, KIND_MARKER, KIND_PACK, KIND_TICK
 from services.runtime.batch.states import PartitionStates
+from services.runtime.batch.writer import VALUE_BYTES_MAX
 from services.runtime.kafka import partition_of
-from services.triggers.worker.engine_port import Act, Engine
+from services.triggers.worker.engine_port import Act, Engine, state_decoder
 from services.triggers.worker.failures import engine_error, log_failure
 from services.triggers.worker.flushing import FlushBuilder
 from services.triggers.worker.letters import Letters
@@ -31,7 +36,7 @@ from services.triggers.worker.reading import (
     kind_of,
     position_of,
     read_event,
-    read_pack,
+    split_pack,
     value_of,
 )
 from services.triggers.worker.refold import happenings, refold
@@ -43,6 +48,8 @@ from services.triggers.worker.values import (
     FLUSH_HOPS_MAX,
     FLUSH_PEOPLE_MAX,
     STRETCH_EVENTS_MAX,
+    TOGETHER_MAX,
+    WOKEN_TOGETHER_MAX,
     Answer,
     Flush,
     InForce,
@@ -52,6 +59,10 @@ from services.triggers.worker.values import (
     Unavailable,
 )
 from services.triggers.worker.waking import Waking
+
+Item = tuple[Record, int | None, Any, Act | None, Micros]
+"""Something that happened to a person: its record, index in its pack, the thing itself, what to
+call with it, received at. Of an event the last three are known once it is read."""
 
 Steps = Generator[Flush | NeedRules | Pause, Answer | None, None]
 
@@ -65,28 +76,28 @@ class PartitionFold:
 
     def __init__(
         self,
-        states: PartitionStates[Any],
+        states: PartitionStates,
         engine: Engine,
         *,
         topic: str,
         partition: int,
         partitions: int,
         replay: bool,
-        live_max: int,
     ) -> None:
         self.states = states
         self._engine = engine
         self._partition = partition
         self._partitions = partitions
         self._replay = replay
-        self.live_max = live_max
-        self._waking = Waking(states, engine, lambda person: self._at_hand.get(person))
+        self._decode = state_decoder(engine)
+        self._folded: dict[str, bytes] = {}
+        self._gathered: dict[str, list[Item]] = {}
+        self._waking = Waking(states, engine, self._bytes)
         self.timers = self._waking.timers
         self._rules: Any = None
         self._letters = Letters(topic, partition)
         self._flushes = FlushBuilder(engine, partitions)
         self._out = engine.outputs(partition)
-        self._at_hand: dict[str, Any] = {}
         self._replayed = 0
         self._records: Sequence[Record] = ()
         self._failed: set[tuple[int, str]] = set()
@@ -129,90 +140,110 @@ class PartitionFold:
             answer = yield NeedRules(self.meta.revision, required=True)
             assert isinstance(answer, InForce)
             self._rules = answer.rules
-        decide = self._engine.decide
-        replay = self._replay
-        at_hand_max, decided_max = FLUSH_PEOPLE_MAX, FLUSH_DECISIONS_MAX
-        left, together = STRETCH_EVENTS_MAX, 0
+        gathered = 0
         for record in records:
-            left -= 1
             try:
                 kind = kind_of(record.headers) if record.headers else KIND_EVENT
                 if kind == KIND_EVENT:
-                    event = read_event(record, replay=replay)
-                    at = event.received_at
-                    self._apply(decide, event, at, position_of(record), record, None)
+                    self._gather_event(record)
+                    gathered += 1
                 elif kind == KIND_PACK:
-                    events = read_pack(record)
-                    left -= len(events)
-                    self._apply_pack(decide, events, position_of(record), record)
-                elif kind == KIND_TICK:
-                    yield from self._tick(record)
-                elif kind == KIND_MARKER:
-                    yield from self._marker(record)
+                    gathered += self._gather_pack(record)
+                elif kind in (KIND_TICK, KIND_MARKER):
+                    yield from self._fold_gathered()
+                    yield from self._tick(record) if kind == KIND_TICK else self._marker(record)
                 else:
                     act, thing, at = read_single(kind, record, self._engine)
-                    self._apply(act, thing, at, position_of(record), record, None)
+                    check_person(thing.person, record.key or b"")
+                    self._gathered.setdefault(thing.person, []).append(
+                        (record, None, thing, act, at)
+                    )
+                    gathered += 1
             except Malformed as error:
                 self._letters.add(record, error)
-            out = self._out
-            many = len(self._at_hand) >= at_hand_max or len(out.decisions) >= decided_max
-            if many or len(out.hops) >= FLUSH_HOPS_MAX:
+            people = len(self._gathered) + len(self._folded)
+            if people >= FLUSH_PEOPLE_MAX or gathered >= FLUSH_EVENTS_MAX:
+                gathered = 0
+                yield from self._fold_gathered()
                 yield self._flush(position_of(record, PACK_INDEX_MAX))
-            if left <= 0:
-                together += STRETCH_EVENTS_MAX - left
-                left = STRETCH_EVENTS_MAX
-                yield Pause()
-            if together >= FLUSH_EVENTS_MAX:
-                together = 0
-                yield self._flush(position_of(record, PACK_INDEX_MAX))
+        yield from self._fold_gathered()
         yield self._flush(position_of(records[-1], PACK_INDEX_MAX), last=True)
 
-    # One thing that happened to one person.
+    # What the records hold of each person.
 
-    def _apply(
-        self,
-        act: Act,
-        thing: Any,
-        received_at: Micros,
-        position: int,
-        record: Record,
-        index: int | None,
-    ) -> None:
-        state = self._at_hand.get(thing.person)
-        if state is None:
+    def _gather_event(self, record: Record) -> None:
+        """An event under its person's key; it is read when it is folded."""
+        try:
+            person = (record.key or b"").decode()
+        except UnicodeDecodeError as error:
+            read_event(record, replay=self._replay)
+            raise Malformed("wrong_key", "the record's key is no person's id") from error
+        self._gathered.setdefault(person, []).append((record, None, None, None, 0))
+
+    def _gather_pack(self, record: Record) -> int:
+        gathered, index = self._gathered, 0
+        for person, raw in split_pack(record):
+            item = (record, index, raw, None, 0)
+            items = gathered.get(person)
+            if items is None:
+                gathered[person] = [item]
+            else:
+                items.append(item)
+            index += 1
+        return index
+
+    def _fold_gathered(self) -> Steps:
+        gathered, self._gathered = self._gathered, {}
+        left = STRETCH_EVENTS_MAX
+        for person, items in gathered.items():
+            state = None
+            for start in range(0, len(items), TOGETHER_MAX):
+                some = items[start : start + TOGETHER_MAX]
+                state = self._fold_items(person, state, some)
+                out = self._out
+                if len(out.decisions) >= FLUSH_DECISIONS_MAX or len(out.hops) >= FLUSH_HOPS_MAX:
+                    self._close(person, state)
+                    state = None
+                    yield self._flush(self._flushed)
+                left -= len(some)
+                if left <= 0:
+                    left = STRETCH_EVENTS_MAX
+                    yield Pause()
+            self._close(person, state)
+
+    def _fold_items(self, person: str, state: Any, items: Sequence[Item]) -> Any:
+        """Fold what happened to a person, in the order of the log, into their state; without
+        one it is looked up. Gives the state as it is then."""
+        engine, rules, out, replay = self._engine, self._rules, self._out, self._replay
+        decide = engine.decide
+        for record, index, thing, act, at in items:
+            position = record.offset << INDEX_BITS
             try:
-                state = self._first_touch(thing.person, record.key, index)
+                if act is None:
+                    act = decide
+                    if index is None:
+                        thing = read_event(record, replay=replay)
+                    else:
+                        position += index
+                        thing = decode_event(thing)
+                    at = thing.received_at
+                if thing.person != person:
+                    check_person(thing.person, record.key or b"")
+                if state is None:
+                    state = self._open(person)
             except Malformed as error:
                 self._letters.add(record, error, index=index, thing=thing)
-                return
-        applied = state.applied
-        if position <= applied:
-            self._replayed += 1
-            return
-        state.applied = position
-        try:
-            act(state, thing, self._rules, received_at, self._out)
-        except Exception as error:  # noqa: BLE001  (the worker's boundary around the engine)
-            self._refused(error, state, applied, record, index, thing)
-
-    def _apply_pack(
-        self, decide: Act, events: Sequence[Event], position: int, record: Record
-    ) -> None:
-        """`_apply` for each event, with the way nearly all of them go written out."""
-        at_hand, rules, out = self._at_hand, self._rules, self._out
-        for event in events:
-            state = at_hand.get(event.person)
-            if state is None or position <= (applied := state.applied):
-                index = position & PACK_INDEX_MAX
-                self._apply(decide, event, event.received_at, position, record, index)
-            else:
-                state.applied = position
-                try:
-                    decide(state, event, rules, event.received_at, out)
-                except Exception as error:  # noqa: BLE001  (as in `_apply`)
-                    index = position & PACK_INDEX_MAX
-                    self._refused(error, state, applied, record, index, event)
-            position += 1
+                continue
+            applied = state.applied
+            if position <= applied:
+                self._replayed += 1
+                continue
+            state.applied = position
+            try:
+                act(state, thing, rules, at, out)
+            except Exception as error:  # noqa: BLE001  (the worker's boundary around the engine)
+                state = self._refused(error, state, applied, record, index, thing)
+        return state
 
     def _refused(
         self,
@@ -222,33 +253,46 @@ class PartitionFold:
         record: Record,
         index: int | None,
         thing: Any,
-    ) -> None:
-        """The engine did not take it: a dead letter, and what a bug half did is undone."""
+    ) -> Any:
+        """The engine did not take it: a dead letter, and what a bug half did is undone; gives
+        the person's state."""
         if isinstance(error, Malformed):
             if applied < 0:
                 state.applied = applied  # so that nobody comes into being by a bad event
         else:
-            self._roll_back(state.person, state.applied, error)
+            state = self._roll_back(state.person, state.applied, error)
             error = engine_error(error)
         self._letters.add(record, error, index=index, thing=thing)
+        return state
 
-    def _first_touch(self, person: str, key: bytes | None, index: int | None) -> Any:
-        """The person's state, once in a stretch; new people only where they belong.
+    def _bytes(self, person: str) -> bytes | None:
+        """The newest of a person; empty where nobody is left of them."""
+        data = self._folded.get(person)
+        return self.states.stored.get(person) if data is None else data
+
+    def _open(self, person: str) -> Any:
+        """The person's state; new people only where they belong.
 
         Raises:
-            Malformed: the record stands under another key or in another partition than the
-                person's. Packs have no key of their own.
+            Malformed: it can be no one's id, or belongs to another partition.
         """
-        state = self.states.get(person) if person != META_KEY else None
-        if index is None or state is None:
-            name = check_person(person, (key or b"") if index is None else None)
-            if state is None:
-                if partition_of(name, self._partitions) != self._partition:
-                    raise Malformed("wrong_partition", "the person belongs to another partition")
-                state = self._engine.new_state(person)
-        # Under the state's own text: the next look-up then reads no memory but the state's.
-        self._at_hand[state.person] = state
-        return state
+        data = None if person == META_KEY else self._bytes(person)
+        if data is not None:
+            return self._decode(data) if data else self._engine.new_state(person)
+        if partition_of(check_person(person, None), self._partitions) != self._partition:
+            raise Malformed("wrong_partition", "the person belongs to another partition")
+        return self._engine.new_state(person)
+
+    def _close(self, person: str, state: Any) -> None:
+        """Keep what has become of a person, for the next flush."""
+        if state is None or state.applied < 0:
+            return  # nothing was ever applied: they do not exist
+        data = b"" if self._engine.is_nobody(state) else self._engine.encode_state(state)
+        if len(data) > VALUE_BYTES_MAX:
+            self._give_up(person, state.applied)
+            return
+        self._folded[person] = data
+        self.timers.arm(person, state.wake_at)
 
     # Time and rules.
 
@@ -262,29 +306,35 @@ class PartitionFold:
         if meta is not None:
             self._set_meta(meta)
             yield from self._waking.everyone()
-        for person, state in self._at_hand.items():
-            self.timers.arm(person, state.wake_at)
-        for wake_at, person in self.timers.due(tick.at):
-            state = self._at_hand.get(person)
-            if state is None:
-                state = self._at_hand[person] = self.states.get(person)
-            if position <= state.applied or not self._waking.is_due(state, tick.at, position):
-                self.timers.arm(person, wake_at)  # a replay: it fired then, this is the next
-                continue
-            state.applied = position
-            try:
-                self._engine.wake(state, self._rules, tick.at, self._out)
-            except Exception as error:  # noqa: BLE001  (the worker's boundary around the engine)
-                # Left asleep until something happens to them, or it would fail every second.
-                self._roll_back(person, position, error).wake_at = None
-                self._letters.add(record, engine_error(error), key=person.encode())
-            if len(self._at_hand) >= FLUSH_PEOPLE_MAX:
+        again: list[tuple[str, Micros]] = []
+        for number, (wake_at, person) in enumerate(self.timers.due(tick.at), start=1):
+            state = self._open(person)
+            if position > state.applied and self._waking.is_due(state, tick.at, position):
+                self._wake(person, state, tick.at, position, record)
+            else:
+                again.append((person, wake_at))  # a replay: it fired then, this is the next
+            if number % WOKEN_TOGETHER_MAX == 0:
+                yield Pause()
+            if len(self._folded) >= FLUSH_PEOPLE_MAX:
                 yield self._flush(position)
+        for person, wake_at in again:
+            self.timers.arm(person, wake_at)
         meta = ended(self.meta, tick.at, position)
         if meta is not None:
             # Written out before it is forgotten who was woken by it: see `_roll_back`.
             yield self._flush(position)
             self._set_meta(meta)
+
+    def _wake(self, person: str, state: Any, at: Micros, position: int, record: Record) -> None:
+        state.applied = position
+        try:
+            self._engine.wake(state, self._rules, at, self._out)
+        except Exception as error:  # noqa: BLE001  (the worker's boundary around the engine)
+            # Left asleep until something happens to them, or it would fail every second.
+            state = self._roll_back(person, position, error)
+            state.wake_at = None
+            self._letters.add(record, engine_error(error), key=person.encode())
+        self._close(person, state)
 
     def _set_meta(self, meta: PartitionMeta) -> None:
         self._waking.meta = meta
@@ -313,7 +363,8 @@ class PartitionFold:
         log_failure(error, self._partition, position >> INDEX_BITS)
         self._failed.add((position, person))
         self._flushes.drop_outputs_of(person, self._out)
-        state = self._stored_state(person)
+        self._folded.pop(person, None)
+        state = self._open(person)
         again = self._engine.outputs(self._partition)
         refold(
             state,
@@ -335,31 +386,22 @@ class PartitionFold:
         self._out.hops += again.hops
         if state.applied >= 0:
             state.applied = position
-        self._at_hand[person] = state
         return state
 
-    def _stored_state(self, person: str) -> Any:
-        self.states.forget_live(person)
-        state = self.states.get(person)
-        return self._engine.new_state(person) if state is None else state
-
     def _flush(self, upto: int, *, last: bool = False) -> Flush:
-        """Everything at positions up to `upto` has been folded: hand over what came of it."""
-        at_hand, self._at_hand = self._at_hand, {}
+        """Hand over what came of people so far; at positions up to `upto` that is everything."""
+        folded, self._folded = self._folded, {}
+        stored = self.states.stored
         states: States = []
-        for person, data, state in self._flushes.encoded(at_hand, self.states.stored):
-            if data is None:
-                self._give_up(person, state.applied)
-                continue
+        for person, data in folded.items():
+            before = stored.get(person)
             if not data:
-                self.states.remove(person)
-                self.timers.arm(person, None)
-                states.append((person.encode(), None))
-                continue
-            self.states.keep(person, state, data)
-            self.timers.arm(person, state.wake_at)
-            states.append((person.encode(), data))
-        self.states.cool(self.live_max)
+                if before is not None:
+                    del stored[person]
+                    states.append((person.encode(), None))
+            elif before != data:
+                stored[person] = data
+                states.append((person.encode(), data))
         flush = self._flushes.build(
             self._out,
             self._letters,
@@ -372,17 +414,19 @@ class PartitionFold:
         if flush.meta is not None:
             self.states.stored[META_KEY] = flush.meta
         self._replayed = 0
-        self._flushed = upto
-        self._failed.clear()
+        if upto > self._flushed:
+            self._flushed = upto
+            self._failed.clear()
         self._out = self._engine.outputs(self._partition)
         return flush
 
     def _give_up(self, person: str, applied: int) -> None:
         """Undo a stretch that made a state too large to be written: all of it dead letters."""
         self._flushes.drop_outputs_of(person, self._out)
-        stored = self._stored_state(person)
+        self._folded.pop(person, None)
+        stored = self._open(person)
         too_large = Malformed("state_too_large", "the person's state would exceed one record")
-        for record, index, _, act, thing, _ in happenings(
+        for record, index, position, act, thing, _ in happenings(
             self._records,
             person,
             self._engine,
@@ -390,5 +434,6 @@ class PartitionFold:
             upto=applied + 1,
             replay=self._replay,
         ):
+            self._failed.add((position, person))
             if act is not None:
                 self._letters.add(record, too_large, index=index, thing=thing)

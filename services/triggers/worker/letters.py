@@ -63,7 +63,9 @@ class Letters:
         self.codes[error.code] += 1
 
     def take(self) -> tuple[list[tuple[bytes | None, bytes]], "Counter[str]"]:
-        """Hand over what was collected, encoded, and how many there are of each code."""
+        """Hand over what was collected, encoded, in the order of the log, and how many there are
+        of each code."""
         letters, codes = self._letters, self.codes
         self._letters, self.codes = [], Counter()
+        letters.sort(key=lambda one: (one.offset, one.index or 0))
         return [(letter.origin.encode(), encode_json(letter)) for letter in letters], codes

@@ -23,7 +23,7 @@ from services.runtime.serving import run_process, serve
 from services.runtime.settings import load
 from services.triggers.worker.definitions import DefinitionsReader
 from services.triggers.worker.delivery import Delivery
-from services.triggers.worker.engine_port import Engine, state_decoder, triggers_engine
+from services.triggers.worker.engine_port import Engine, triggers_engine
 from services.triggers.worker.figures import Figures
 from services.triggers.worker.lease import Lease
 from services.triggers.worker.rulebook import Rulebook
@@ -118,7 +118,7 @@ async def _work(
     rulebook = Rulebook(
         _Topic(reader), engine, wait_seconds=settings.triggers_definitions_wait_seconds
     )
-    states: States[Any] = States(state_decoder(engine), live_max=settings.triggers_hot_states_max)
+    states = States()
     worker = Worker(
         engine, states, rulebook, figures, topic=topic, partitions=partitions, replay=replay
     )

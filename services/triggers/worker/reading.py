@@ -5,7 +5,7 @@ from typing import Final, Protocol
 
 import msgspec
 
-from services.contracts.codec import decode_pack
+from services.contracts import codec
 from services.contracts.errors import Malformed
 from services.contracts.event import Event
 from services.contracts.segment import parse_message
@@ -116,7 +116,19 @@ def read_pack(record: Record) -> list[Event]:
     Raises:
         Malformed: it is none, or longer than positions can tell apart.
     """
-    events = decode_pack(value_of(record))
+    events = codec.decode_pack(value_of(record))
+    if len(events) > PACK_INDEX_MAX:
+        raise Malformed("pack_too_long", f"a pack has at most {PACK_INDEX_MAX} events")
+    return events
+
+
+def split_pack(record: Record) -> list[tuple[str, msgspec.Raw]]:
+    """The events of a pack, still encoded, each with its person.
+
+    Raises:
+        Malformed: it is none, or longer than positions can tell apart.
+    """
+    events = codec.split_pack(value_of(record))
     if len(events) > PACK_INDEX_MAX:
         raise Malformed("pack_too_long", f"a pack has at most {PACK_INDEX_MAX} events")
     return events

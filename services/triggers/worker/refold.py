@@ -3,7 +3,7 @@
 from collections.abc import Callable, Container, Iterator, Sequence
 from typing import Any
 
-from services.contracts.codec import decode_tick
+from services.contracts.codec import decode_event, decode_tick
 from services.contracts.errors import Malformed
 from services.contracts.time import Micros
 from services.contracts.topics import KIND_EVENT, KIND_MARKER, KIND_PACK, KIND_TICK
@@ -13,7 +13,7 @@ from services.triggers.worker.reading import (
     kind_of,
     position_of,
     read_event,
-    read_pack,
+    split_pack,
     value_of,
 )
 from services.triggers.worker.single import read_single
@@ -42,8 +42,12 @@ def _of_record(record: Record, engine: Engine, *, replay: bool) -> Iterator[Happ
             event = read_event(record, replay=replay)
             yield record, None, position_of(record), engine.decide, event, event.received_at
         elif kind == KIND_PACK:
-            for index, event in enumerate(read_pack(record)):
+            for index, (_, raw) in enumerate(split_pack(record)):
                 place = position_of(record, index)
+                try:
+                    event = decode_event(raw)
+                except Malformed:
+                    continue
                 yield record, index, place, engine.decide, event, event.received_at
         elif kind == KIND_TICK:
             tick = decode_tick(value_of(record))

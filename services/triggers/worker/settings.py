@@ -11,9 +11,6 @@ class TriggersSettings(KafkaSettings):
     """The triggers worker."""
 
     triggers_port: int = Field(8084, ge=0, le=65_535, description="of /metrics and health")
-    triggers_hot_states_max: int = Field(
-        100_000, ge=1_000, le=100_000_000, description="people kept as live objects"
-    )
     triggers_batch_records_max: int = Field(4_000, ge=1, le=100_000)
     triggers_fetch_wait_ms: int = Field(4, ge=1, le=5_000)
     triggers_commit_interval_ms: int = Field(1_000, ge=50, le=60_000)

@@ -1,6 +1,6 @@
 """Who has to be woken when: an index over `wake_at`, whose truth stands in the states."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from heapq import heapify, heappop, heappush
 
 from services.contracts.time import Micros
@@ -36,9 +36,11 @@ class Timers:
             self._armed[person] = wake_at
             heappush(self._heap, (wake_at, person))
 
-    def due(self, now: Micros) -> list[tuple[Micros, str]]:
-        """Take out everyone whose `wake_at` is not later than `now`, in order of (it, person)."""
-        found: list[tuple[Micros, str]] = []
+    def due(self, now: Micros) -> Iterator[tuple[Micros, str]]:
+        """Take out everyone whose `wake_at` is not later than `now`, in order of (it, person).
+
+        Who is armed meanwhile comes too, in their place.
+        """
         heap, armed = self._heap, self._armed
         while heap and heap[0][0] <= now:
             at, person = heappop(heap)
@@ -48,13 +50,11 @@ class Timers:
             wake_at = self._true_at(person)
             if wake_at is None:
                 continue
-            if wake_at <= now:
-                found.append((wake_at, person))
+            if wake_at <= at:
+                yield wake_at, person
             else:
                 armed[person] = wake_at
                 heappush(heap, (wake_at, person))
-        found.sort()
-        return found
 
     def overdue(self, now: Micros) -> int:
         """How many entries lie before `now`: timers that should have been fired."""

@@ -16,8 +16,12 @@ FLUSH_HOPS_MAX: Final = 1_000
 FLUSH_EVENTS_MAX: Final = 40_000
 """And comes after so many events: a batch of packs would else be written seconds later."""
 STRETCH_EVENTS_MAX: Final = 1_000
-"""Events folded before the loop may turn: a batch of packs can hold a hundred thousand, and a
-member that is silent for so long loses its partitions. A pack is folded whole."""
+"""Events folded before the loop may turn, and those of one person: a batch of packs can hold a
+hundred thousand, and a member that is silent for so long loses its partitions."""
+TOGETHER_MAX: Final = 16
+"""Events of one person folded before it is seen how much has come of them."""
+WOKEN_TOGETHER_MAX: Final = 500
+"""People woken by a tick before the loop may turn."""
 ARMED_TOGETHER_MAX: Final = 20_000
 """Timers set before the loop may turn."""
 

@@ -15,17 +15,17 @@ from services.triggers.worker.values import ARMED_TOGETHER_MAX, Pause
 class Waking:
     """The partition's timers. `meta` says whether a round is under way.
 
-    The newest state of a person is at hand, else live, else stored: `at_hand` gives the first.
+    `bytes_of` gives a person's newest state, which the next flush may have yet to store.
     """
 
     def __init__(
-        self, states: PartitionStates[Any], engine: Engine, at_hand: Callable[[str], Any]
+        self, states: PartitionStates, engine: Engine, bytes_of: Callable[[str], bytes | None]
     ) -> None:
         self.meta = PartitionMeta()
         self.timers = Timers(self._due_at_of)
         self._states = states
         self._engine = engine
-        self._at_hand = at_hand
+        self._bytes = bytes_of
 
     def take_up(self, meta: PartitionMeta) -> None:
         """Begin with what is stored."""
@@ -54,11 +54,8 @@ class Waking:
         return due_at(self.meta, state.person, state.wake_at, state.applied)
 
     def _due_at_of(self, person: str) -> Micros | None:
-        state = self._at_hand(person) or self._states.live.get(person)
-        if state is not None:
-            return self._due_at(state)
-        data = self._states.stored.get(person)
-        return None if data is None else self._stored(person, data)
+        data = self._bytes(person)
+        return self._stored(person, data) if data else None
 
     def _stored(self, person: str, data: bytes) -> Micros | None:
         wake_at = self._engine.wake_at_of(data)

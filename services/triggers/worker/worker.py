@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from typing import Any, Final
+from typing import Final
 
 from services.runtime.batch.app import BatchApp
 from services.runtime.batch.consumer import BatchMessage
@@ -26,7 +26,7 @@ class Worker:
     def __init__(
         self,
         engine: Engine,
-        states: States[Any],
+        states: States,
         rulebook: Rulebook,
         figures: Figures,
         *,
@@ -77,20 +77,18 @@ class Worker:
             self._closing.add(closing)
             closing.add_done_callback(self._closing.discard)
             self._figures.forget(partition)
-        share = self._states.live_share()
         for partition in sorted(active):
             lane = self._lanes.get(partition)
             if lane is None or lane.fold.states is not self._states[partition]:
-                self._lanes[partition] = self._lane(partition, share)
+                self._lanes[partition] = self._lane(partition)
             else:
-                lane.fold.live_max = share
                 lane.fold.recovered()
         self._recovered = True
         self._report()
         people = sum(lane.fold.people for lane in self._lanes.values())
         _log.info("partitions recovered", partitions=sorted(active), people=people)
 
-    def _lane(self, partition: int, live_max: int) -> Lane:
+    def _lane(self, partition: int) -> Lane:
         states = self._states[partition]
         fold = PartitionFold(
             states,
@@ -99,7 +97,6 @@ class Worker:
             partition=partition,
             partitions=self._partitions,
             replay=self._replay,
-            live_max=live_max,
         )
         return Lane(
             fold,

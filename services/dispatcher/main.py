@@ -86,13 +86,7 @@ class Dispatcher:
         self._ledger = Ledger(engine, lease_micros=int(settings.dispatcher_lease_seconds * SECOND))
         changes, moves = LedgerChanges(engine), Moves(engine)
         self.erasures = erasures_of(engine)
-        addresses = PostgresAddresses(
-            engine,
-            Quarantine(
-                failures=settings.dispatcher_quarantine_failures,
-                days=settings.dispatcher_quarantine_days,
-            ),
-        )
+        addresses = PostgresAddresses(engine, make_quarantine(settings))
         self._reporter = Reporter(producer, self._ledger, settings, metrics)
         self._settler = Settler(self._ledger, addresses, self._reporter, clock, metrics)
         rules = make_rules(settings, clock)
@@ -186,6 +180,14 @@ class Dispatcher:
                     task.cancel()
         for served in self._channels.values():
             await served.channel.close()
+
+
+def make_quarantine(settings: DispatcherSettings) -> Quarantine:
+    """When an address is kept out, and how long."""
+    return Quarantine(
+        failures=settings.dispatcher_quarantine_failures,
+        days=settings.dispatcher_quarantine_days,
+    )
 
 
 def make_rules(settings: DispatcherSettings, clock: Clock) -> Rules:

@@ -51,6 +51,13 @@ async def live_through_everything(definitions: Definitions, tokens: Tokens) -> N
     await definitions.approve("trigger", "cart_left", by=BEN, expected=None, note="fine")
     await definitions.set_status("cart_left", "paused", by=BEN, expected=None)
     await definitions.set_status("cart_left", "live", by=BEN, expected=None)
+    await definitions.amend(
+        "workspace",
+        "default",
+        lambda standing: msgspec.structs.replace(standing, stopped=True),
+        by=BEN,
+        action="stopped",
+    )
     await definitions.apply(
         [tag(), needing("orders", name="second"), policy()], by=ROOT, dry_run=False
     )
@@ -88,6 +95,7 @@ async def test_every_change_is_an_entry_with_who_what_before_and_after() -> None
         ("approved", "ben", "cart_left"),
         ("paused", "ben", "cart_left"),
         ("resumed", "ben", "cart_left"),
+        ("stopped", "ben", "default"),
         ("applied", "settings", "orders"),
         ("applied", "settings", "cart_left"),
         ("applied", "settings", "weekly"),
@@ -112,7 +120,7 @@ async def test_every_change_is_an_entry_with_who_what_before_and_after() -> None
     ("wanted", "count"),
     [
         (Wanted(kind="trigger", id="cart_left"), 11),
-        (Wanted(actor_id="ben"), 4),
+        (Wanted(actor_id="ben"), 5),
         (Wanted(action="submitted"), 3),
         (Wanted(request_id="request-of-ann"), 8),
         (Wanted(since=START, until=START), 0),
@@ -194,7 +202,7 @@ async def test_the_log_in_postgresql_replays_to_every_table(engine: AsyncEngine)
         one.token.id: one.token for one in await tokens.page(after="", limit=99)
     }
     assert len(standing) == 7
-    assert len(replayed.versions) == 11
+    assert len(replayed.versions) == 12
 
 
 @pytest.mark.parametrize("table", ["audit", "versions", "revisions"])

@@ -3,8 +3,8 @@
 Faust keeps membership, assignment, offsets, tables, changelogs, standbys and recovery. Of
 each poll this package hands on one message a partition, whose value is the list of records;
 its offset moves only when the holder says `processed`. States are kept a partition at a
-time, the hot ones as live objects. docs/decisions/0002 tells why, `private_names` lists what
-of Faust and aiokafka this leans on that they do not promise to keep.
+time, as bytes. docs/decisions/0002 tells why, `private_names` lists what of Faust and aiokafka
+this leans on that they do not promise to keep.
 
 - `fetch`: the consumer thread: raw records, positions, end offsets
 - `consumer`: polls to batches, offsets, seeks

@@ -16,13 +16,14 @@ from services.contracts.codec import decode_event, decode_marker, decode_tick
 from services.contracts.errors import Malformed
 from services.contracts.event import FUTURE_TOLERANCE
 from services.contracts.time import Micros
-from services.contracts.topics import KIND_EVENT, KIND_MARKER, KIND_PACK, KIND_TICK
+from services.contracts.topics import KIND_EVENT, KIND_MARKER, KIND_TICK
 from services.runtime.batch.states import PartitionStates
 from services.runtime.batch.writer import VALUE_BYTES_MAX
 from services.runtime.kafka import partition_of
-from services.triggers.worker.engine_port import Act, Engine, state_decoder
+from services.triggers.worker.engine_port import Engine, state_decoder
 from services.triggers.worker.failures import engine_error, log_failure
 from services.triggers.worker.flushing import FlushBuilder
+from services.triggers.worker.gathering import Gathered, Item
 from services.triggers.worker.letters import Letters
 from services.triggers.worker.reading import (
     INDEX_BITS,
@@ -36,12 +37,10 @@ from services.triggers.worker.reading import (
     kind_of,
     position_of,
     read_event,
-    split_pack,
     value_of,
 )
 from services.triggers.worker.refold import happenings, refold
 from services.triggers.worker.rounds import begun, ended, in_force
-from services.triggers.worker.single import read_single
 from services.triggers.worker.values import (
     FLUSH_DECISIONS_MAX,
     FLUSH_EVENTS_MAX,
@@ -59,10 +58,6 @@ from services.triggers.worker.values import (
     Unavailable,
 )
 from services.triggers.worker.waking import Waking
-
-Item = tuple[Record, int | None, Any, Act | None, Micros]
-"""Something that happened to a person: its record, index in its pack, the thing itself, what to
-call with it, received at. Of an event the last three are known once it is read."""
 
 Steps = Generator[Flush | NeedRules | Pause, Answer | None, None]
 
@@ -91,7 +86,7 @@ class PartitionFold:
         self._replay = replay
         self._decode = state_decoder(engine)
         self._folded: dict[str, bytes] = {}
-        self._gathered: dict[str, list[Item]] = {}
+        self._gathered = Gathered(engine, replay=replay)
         self._waking = Waking(states, engine, self._bytes)
         self.timers = self._waking.timers
         self._rules: Any = None
@@ -140,62 +135,27 @@ class PartitionFold:
             answer = yield NeedRules(self.meta.revision, required=True)
             assert isinstance(answer, InForce)
             self._rules = answer.rules
-        gathered = 0
+        gathered = self._gathered
         for record in records:
             try:
                 kind = kind_of(record.headers) if record.headers else KIND_EVENT
-                if kind == KIND_EVENT:
-                    self._gather_event(record)
-                    gathered += 1
-                elif kind == KIND_PACK:
-                    gathered += self._gather_pack(record)
-                elif kind in (KIND_TICK, KIND_MARKER):
+                if kind in (KIND_TICK, KIND_MARKER):
                     yield from self._fold_gathered()
                     yield from self._tick(record) if kind == KIND_TICK else self._marker(record)
                 else:
-                    act, thing, at = read_single(kind, record, self._engine)
-                    check_person(thing.person, record.key or b"")
-                    self._gathered.setdefault(thing.person, []).append(
-                        (record, None, thing, act, at)
-                    )
-                    gathered += 1
+                    gathered.add(kind, record)
             except Malformed as error:
                 self._letters.add(record, error)
-            people = len(self._gathered) + len(self._folded)
-            if people >= FLUSH_PEOPLE_MAX or gathered >= FLUSH_EVENTS_MAX:
-                gathered = 0
+            people = len(gathered.people) + len(self._folded)
+            if people >= FLUSH_PEOPLE_MAX or gathered.count >= FLUSH_EVENTS_MAX:
                 yield from self._fold_gathered()
                 yield self._flush(position_of(record, PACK_INDEX_MAX))
         yield from self._fold_gathered()
         yield self._flush(position_of(records[-1], PACK_INDEX_MAX), last=True)
 
-    # What the records hold of each person.
-
-    def _gather_event(self, record: Record) -> None:
-        """An event under its person's key; it is read when it is folded."""
-        try:
-            person = (record.key or b"").decode()
-        except UnicodeDecodeError as error:
-            read_event(record, replay=self._replay)
-            raise Malformed("wrong_key", "the record's key is no person's id") from error
-        self._gathered.setdefault(person, []).append((record, None, None, None, 0))
-
-    def _gather_pack(self, record: Record) -> int:
-        gathered, index = self._gathered, 0
-        for person, raw in split_pack(record):
-            item = (record, index, raw, None, 0)
-            items = gathered.get(person)
-            if items is None:
-                gathered[person] = [item]
-            else:
-                items.append(item)
-            index += 1
-        return index
-
     def _fold_gathered(self) -> Steps:
-        gathered, self._gathered = self._gathered, {}
         left = STRETCH_EVENTS_MAX
-        for person, items in gathered.items():
+        for person, items in self._gathered.take().items():
             state = None
             for start in range(0, len(items), TOGETHER_MAX):
                 some = items[start : start + TOGETHER_MAX]

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
+import msgspec
 import pytest
 from httpx import ASGITransport, AsyncClient, Response
 from pydantic import SecretStr
@@ -58,6 +59,13 @@ async def test_a_profile_is_read_by_user_id(api: Api) -> None:
         "user_id": "full",
         "anonymous_id": "anon-full",
         "traits": WHOLE.traits,
+        "consents": {
+            name: msgspec.structs.asdict(WHOLE.consents[name]) | {"at": at}
+            for name, at in (
+                ("marketing", "2026-03-01T12:00:00.000000Z"),
+                ("sms", "2026-03-01T11:59:59.999995Z"),
+            )
+        },
         "tags": WHOLE.tags,
         "approximate": ["top", "spend"],
         "segments": ["gold", "vip"],

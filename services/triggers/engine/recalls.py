@@ -112,6 +112,8 @@ def review(state: PersonState, rules: Rules, now: Micros, out: Outputs) -> None:
     """What the person, or a publication, said no to after it was asked for: to be called when
     either has spoken."""
     given = state.traits.get(CONSENT_TRAIT)
+    sends = () if state.sending is None else state.sending.sends
+    channels = {one.key: one.channel for one in sends}
 
     def why(one: Open) -> Why | None:
         status = rules.statuses.get(one.trigger, "removed")
@@ -121,7 +123,9 @@ def review(state: PersonState, rules: Rules, now: Micros, out: Outputs) -> None:
         step = None if rule is None else rule.program.send_at(one.step)
         if rule is None or step is None:
             return None
-        refused = consent_refusal(rule.trigger.category, step.send.channel, given, rules.opt_in)
+        # What it went by, where that is known still; else what its step says.
+        channel = channels.get(one.key, step.send.channel)
+        refused = consent_refusal(rule.trigger.category, channel, given, rules.opt_in)
         return None if refused is None else (refused.outcome, refused.details)
 
     take_back(state, why, rules, now, out)

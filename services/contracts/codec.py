@@ -115,14 +115,15 @@ def decode_forward(value: bytes) -> Forward:
 
 
 def decode_event(value: bytes | msgspec.Raw) -> Event:
-    """Decode what `encode_event` wrote; raises `Malformed`."""
-    return _decoded(value, _event_decoder, "event")
+    """Decode what `encode_event` wrote; raises `Malformed`, `bad_event`."""
+    try:
+        return _event_decoder.decode(value)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise Malformed("bad_event", "not an event of a known schema") from error
 
 
 def _decoded(
-    value: bytes | msgspec.Raw,
-    decoder: "msgspec.json.Decoder[T] | msgspec.msgpack.Decoder[T]",
-    what: str,
+    value: bytes, decoder: "msgspec.json.Decoder[T] | msgspec.msgpack.Decoder[T]", what: str
 ) -> T:
     try:
         decoded = decoder.decode(value)

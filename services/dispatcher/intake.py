@@ -18,6 +18,7 @@ from services.dispatcher.lane import Lane
 from services.dispatcher.ledger import Ledger, NewSend
 from services.dispatcher.ledger_changes import LedgerChanges
 from services.dispatcher.moves import Moves
+from services.dispatcher.pace import Pace
 from services.dispatcher.reports import ORIGIN
 from services.dispatcher.rules import Rules
 from services.runtime.dead_letters import dead_letter_of, send_dead_letter
@@ -85,6 +86,7 @@ class Intake:
         intake_max: int,
         backlog_max: int,
         backlog: Backlog,
+        pace: Pace,
     ) -> None:
         self._consumer = consumer
         self._producer = producer
@@ -100,6 +102,7 @@ class Intake:
         self._intake_max = intake_max * (URGENT_POLL_FACTOR if urgent else 1)
         self._backlog_max = backlog_max * (URGENT_BACKLOG_FACTOR if urgent else 1)
         self._backlog = backlog
+        self._pace = pace
         self._durable: dict[TopicPartition, int] = {}
         self._lag = metrics.gauge(CONSUMER_LAG)
         self._letters_counted = metrics.counter(DEAD_LETTERS)
@@ -109,6 +112,8 @@ class Intake:
         """Read until `stop`; waits for Kafka and the database however long it takes."""
         committing: asyncio.Task[None] | None = None
         while not stop.is_set():
+            if not self._urgent:
+                await self._pace.give_way()
             self._hold_or_go_on()
             batches = await until_done("poll_commands", self._poll, self._on_retry)
             if batches:
@@ -170,6 +175,8 @@ class Intake:
             await until_done("moved", lambda: self._moves.note(batch.moves), self._on_retry)
         if batch.replays:
             await self._replay(batch)
+        if batch.sends and self._urgent:
+            self._pace.urgent()
         whole = list(batch.sends.items())
         for first in range(0, len(whole), self._recorded_max):
             await self._record(dict(whole[first : first + self._recorded_max]))

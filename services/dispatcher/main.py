@@ -27,6 +27,7 @@ from services.dispatcher.ledger import Ledger
 from services.dispatcher.ledger_changes import LedgerChanges
 from services.dispatcher.ledger_reads import LedgerReader
 from services.dispatcher.moves import Moves
+from services.dispatcher.pace import Pace
 from services.dispatcher.policy import Policy
 from services.dispatcher.provider import Provider
 from services.dispatcher.rates import PostgresRates
@@ -90,7 +91,8 @@ class Dispatcher:
         self._reporter = Reporter(producer, self._ledger, settings, metrics)
         self._settler = Settler(self._ledger, addresses, self._reporter, clock, metrics)
         rules = make_rules(settings, clock)
-        providers = make_providers(settings, channels, metrics)
+        self._pace = Pace()
+        providers = make_providers(settings, channels, metrics, self._pace)
         rates = PostgresRates(engine)
         self._lanes = {
             queue: Lane(
@@ -137,6 +139,7 @@ class Dispatcher:
                 intake_max=settings.dispatcher_intake_max,
                 backlog_max=settings.dispatcher_backlog_max,
                 backlog=self.housekeeping,
+                pace=self._pace,
             )
             for urgent, consumer in zip((False, True), consumers, strict=True)
         ]
@@ -160,6 +163,7 @@ class Dispatcher:
             lanes = [group.create_task(lane.run()) for lane in self._lanes.values()]
             feeders = [
                 group.create_task(self.housekeeping.run(stop)),
+                group.create_task(self._pace.run(stop)),
                 group.create_task(keep_swept(self.erasures, stop)),
                 *(group.create_task(intake.run(stop)) for intake in self.intakes),
             ]
@@ -207,7 +211,7 @@ def make_rules(settings: DispatcherSettings, clock: Clock) -> Rules:
 
 
 def make_providers(
-    settings: DispatcherSettings, channels: Mapping[str, Served], metrics: Metrics
+    settings: DispatcherSettings, channels: Mapping[str, Served], metrics: Metrics, pace: Pace
 ) -> dict[str, Provider]:
     """A provider for each queue, by its name.
 
@@ -233,6 +237,7 @@ def make_providers(
             rate=settings.dispatcher_rates.get(queue),
             breaker=policy,
             metrics=metrics,
+            pace=pace,
         )
         for queue, served in channels.items()
     }

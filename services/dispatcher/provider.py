@@ -7,6 +7,7 @@ from typing import Final
 from services.contracts.metrics import CIRCUIT_OPEN
 from services.dispatcher.breaker import Breaker, BreakerPolicy
 from services.dispatcher.channels.port import Accepted, Channel, Delayed, Message, Outcome, Refused
+from services.dispatcher.pace import Pace
 from services.runtime.metrics import Metrics
 
 URGENT_SHARE: Final = 8
@@ -18,7 +19,7 @@ class Provider:
     """At most `concurrency` attempts are under way, of bulk sends a few fewer.
 
     `rate` is sends a second of all dispatchers together, None for no limit. `on_room` are
-    called whenever places may have become free.
+    called whenever places may have become free. `pace` says when bulk has to use fewer yet.
     """
 
     def __init__(
@@ -30,13 +31,15 @@ class Provider:
         rate: float | None,
         breaker: BreakerPolicy,
         metrics: Metrics,
+        pace: Pace | None = None,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         self.name = name
         self.channel = channel
         self.rate = rate
         self.on_room: list[Callable[[], None]] = []
-        self._free = concurrency
+        self._free = self._concurrency = concurrency
+        self._pace = pace or Pace()
         self._kept = max(1, concurrency // URGENT_SHARE) if concurrency >= SHARED_FROM else 0
         self._breaker = Breaker(breaker)
         self._open = metrics.gauge(CIRCUIT_OPEN).labels(provider=name or "nobody")
@@ -63,7 +66,8 @@ class Provider:
 
     def bulk_of(self, reserved: int) -> int:
         """How many of so many places just reserved may be used for bulk sends."""
-        return min(reserved, max(0, self._free + reserved - self._kept))
+        kept = max(self._kept, self._concurrency - self._pace.places_of(self._concurrency))
+        return min(reserved, max(0, self._free + reserved - kept))
 
     def release(self, places: int) -> None:
         """Give places back."""

@@ -1,4 +1,4 @@
-"""What is known of a person is given out whole, and forgotten in every store and topic."""
+"""What is known of a person: cleaned, told by source, given out whole, and forgotten everywhere."""
 
 import asyncio
 import json
@@ -22,6 +22,13 @@ POLL_SECONDS = 0.05
 PHONE, MAIL = "+8613800138000", "ann@shop.example"
 
 DEFINITIONS: list[dict[str, Any]] = [
+    {
+        "kind": "workspace",
+        "id": "default",
+        "cleaning": [
+            {"id": "amount", "events": ["Order Completed"], "property": "amount", "min": 0}
+        ],
+    },
     {"kind": "tag", "id": "orders", "aggregate": "count", "events": ["Order Completed"]},
     {
         "kind": "trigger",
@@ -51,7 +58,7 @@ class Shop:
         self._sent += 1
         answer = await self.client.post(
             f"{self._stack.ingest_url}/v1/{kind}",
-            json={"messageId": f"m{self._sent}", **message},
+            json={"messageId": f"m{self._sent}"} | message,
             auth=(self._stack.write_key, ""),
         )
         assert answer.is_success, answer.text
@@ -112,7 +119,9 @@ async def _story(shop: Shop, stack: Stack) -> None:
     await shop.call("track", anonymousId="visitor", event="Page Seen")
     await shop.call("identify", userId="ann", anonymousId="visitor", traits=traits)
     await shop.call("track", userId="ann", event="Order Completed", properties={"order_id": "1"})
-    await shop.call("track", userId="bob", event="Order Completed", properties={"order_id": "2"})
+    wrong = {"userId": "bob", "event": "Order Completed", "properties": {"amount": -100}}
+    for _ in range(2):
+        await shop.call("track", **wrong, messageId="twice", context={"source": "till"})
 
     async def all_there() -> bool:
         ann, visitor = await shop.profile("ann"), await shop.profile("visitor")
@@ -123,6 +132,16 @@ async def _story(shop: Shop, stack: Stack) -> None:
     assert shown["traits"]["phone"] == "***8000"
     assert shown["consents"]["marketing"]["answer"] is True
 
+    async def reported() -> Any:
+        answer = await shop.client.get(f"{stack.profile_store_url}/v1/data-quality?source=till")
+        sources = answer.json()["sources"]
+        return sources if sources and sources[0]["findings"] == 2 else None
+
+    (till,) = await shop.until(reported, "what cleaning found")
+    assert {(one["rule"], one["fault"]) for one in till["faults"]} == {
+        ("amount", "quarantined"),
+        ("", "duplicate"),
+    }
     known = await asyncio.to_thread(shop.cuestream, "privacy", "export", "visitor")
     assert set(known["ids"]) == {"ann", "visitor"}
     assert known["state"]["traits"]["phone"] == PHONE

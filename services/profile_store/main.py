@@ -25,6 +25,7 @@ from services.profile_store.intake import Intake
 from services.profile_store.jobs.api import job_routes
 from services.profile_store.jobs.runs import Runs
 from services.profile_store.jobs.scheduling import Scheduler
+from services.profile_store.lookups import AT_ONCE_MAX, Lookups
 from services.profile_store.population_api import population_routes
 from services.profile_store.population_postgres import PostgresPopulation
 from services.profile_store.postgres import PostgresProfiles
@@ -75,13 +76,13 @@ async def run(settings: ProfileStoreSettings, stop: asyncio.Event) -> None:
         # values would read the whole table for the rare ones.
         server_settings={"plan_cache_mode": "force_custom_plan", "jit": "off"},
     )
-    reading = make_engine(settings, application="cuestream profile reader", pre_ping=False)
+    lookups = Lookups(engine, kept=min(AT_ONCE_MAX, settings.database_pool))
     producer = make_producer(settings)
     try:
         await wait_for_database(engine)
         await producer.start()
         defined, defined_known = Defined(), asyncio.Event()
-        stores = _stores(engine, reading, settings, defined)
+        stores = _stores(engine, lookups, settings, defined)
         consuming, logging, finding = _consumers(stores, settings, producer, metrics)
         health = Health(
             ready={
@@ -102,14 +103,14 @@ async def run(settings: ProfileStoreSettings, stop: asyncio.Event) -> None:
         )
     finally:
         await producer.stop()
-        await reading.dispose()
+        await lookups.close()
         await engine.dispose()
 
 
 def _stores(
-    engine: AsyncEngine, reading: AsyncEngine, settings: ProfileStoreSettings, defined: Defined
+    engine: AsyncEngine, lookups: Lookups, settings: ProfileStoreSettings, defined: Defined
 ) -> _Stores:
-    profiles = PostgresProfiles(engine, defined.discrete, reading)
+    profiles = PostgresProfiles(engine, defined.discrete, lookups)
     return _Stores(
         profiles=SealedProfiles(profiles, sensitive_of(settings)),
         population=PostgresPopulation(engine),

@@ -144,19 +144,19 @@ _GET: Final = (
 class PostgresProfiles:
     """The port over one table; see the migrations for it and its indexes.
 
-    `discrete` names the tags whose history is kept, as they are now. `reading` is for single
-    profiles, where it is not the same engine.
+    `discrete` names the tags whose history is kept, as they are now. `lookups` are for single
+    profiles, where they keep connections of their own.
     """
 
     def __init__(
         self,
         engine: AsyncEngine,
         discrete: Callable[[], Sequence[str]] = tuple,
-        reading: AsyncEngine | None = None,
+        lookups: Lookups | None = None,
     ) -> None:
         self._engine = engine
         self._discrete = discrete
-        self._lookups = Lookups(reading or engine)
+        self._lookups = lookups or Lookups(engine)
 
     async def put(self, batch: Sequence[Profile]) -> Written:
         """See the port."""

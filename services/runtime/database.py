@@ -44,19 +44,17 @@ def make_engine(
     *,
     application: str = "cuestream",
     server_settings: Mapping[str, str] | None = None,
-    pre_ping: bool = True,
 ) -> AsyncEngine:
     """An engine with a bounded pool; connects at first use. Dispose of it at the end.
 
     `server_settings` are PostgreSQL's own, for each connection. JSON goes through msgspec.
-    `pre_ping` asks a connection whether it is alive before each use, a round trip more.
     Errors never show a statement's parameters: they may be personal data.
     """
     return create_async_engine(
         settings.database_url.get_secret_value(),
         pool_size=settings.database_pool,
         max_overflow=0,
-        pool_pre_ping=pre_ping,
+        pool_pre_ping=True,
         hide_parameters=True,
         json_serializer=lambda value: msgspec.json.encode(value).decode(),
         json_deserializer=msgspec.json.decode,

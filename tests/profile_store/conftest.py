@@ -26,14 +26,6 @@ async def engine(database_url: str) -> AsyncIterator[AsyncEngine]:
     await made.dispose()
 
 
-@pytest_asyncio.fixture
-async def reading(database_url: str) -> AsyncIterator[AsyncEngine]:
-    """Connections of which nobody asks whether they are alive."""
-    made = make_engine(DatabaseSettings(database_url=SecretStr(database_url)), pre_ping=False)
-    yield made
-    await made.dispose()
-
-
 @pytest.fixture(params=["memory", pytest.param("postgres", marks=pytest.mark.embedded)])
 def profiles(request: pytest.FixtureRequest) -> Profiles:
     """Each adapter in turn."""

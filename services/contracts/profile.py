@@ -23,10 +23,11 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Traits, tag values and the place in the log they come from.
 
     `approximate` names the tags whose value is an estimate, `segments` those that the person is
-    in; `consents` are the answers that stand, with their proof; the `messages_` fields say what became of the sends to this person. Newer wins by
-    `(as_of, source_offset)`: `as_of` is the person's `now`, which never goes back, and also
-    orders snapshots across a re-created topic whose offsets began again. `merged_into`: the
-    person turned out to be this other one, who has everything now; nothing else is said here.
+    in; `consents` are the answers that stand, with their proof; the `messages_` fields say what
+    became of the sends to this person. Newer wins by `(as_of, source_offset)`: `as_of` is the
+    person's `now`, which never goes back, and also orders snapshots across a re-created topic
+    whose offsets began again. `merged_into`: the person turned out to be this other one, who
+    has everything now; nothing else is said here.
     """
 
     v: int = 1

@@ -37,7 +37,7 @@ class Customer:
     def did(self, what: str, day: float) -> str:
         """Something they did on a day; the state they are in then."""
         self.log.event(what, {"revenue": 200, "order_id": f"o{day}"}, now=self.at(day))
-        return self.stage(day)
+        return str(self.stage(day))
 
     def stage(self, day: float) -> Any:
         """The state they are in on a day, woken whenever they ask for it until then."""

@@ -41,12 +41,13 @@ def check_lifecycle(
             elif state == one.to:
                 problems.append((f"{at}.from", f"{state!r} is where it leads to"))
         _check_when(one.when, f"{at}.when", problems, tag_kinds)
-    if len(problems) > before:
-        return
-    reached = {lifecycle.initial, *(one.to for one in lifecycle.transitions)}
-    for state in dict.fromkeys(states):
-        if state not in reached:
-            problems.append((f"{place}.states", f"no transition leads to {state!r}"))
+    if len(problems) == before:
+        reached = {lifecycle.initial, *(one.to for one in lifecycle.transitions)}
+        problems += [
+            (f"{place}.states", f"no transition leads to {state!r}")
+            for state in dict.fromkeys(states)
+            if state not in reached
+        ]
 
 
 def _check_when(

@@ -29,9 +29,7 @@ def note_consents(state: PersonState, event: Event, at: Micros) -> None:
     said = event.context.get(_CONTEXT)
     details = said if isinstance(said, dict) else {}
     proofs = {
-        name: proof
-        for name, proof in state.consents.items()
-        if standing.get(name) is proof.answer
+        name: proof for name, proof in state.consents.items() if standing.get(name) is proof.answer
     }
     answer: Any
     for name, answer in given.items():

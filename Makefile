@@ -36,7 +36,7 @@ check: $(VENV)/.dev ## format, lint, types, import contracts, unit tests: under 
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
-	@$(BIN)/pytest -q -n 2 -m "not embedded and not integration" $(ARGS)
+	@$(BIN)/pytest -q -n 2 -m "not embedded and not integration and not slow" $(ARGS)
 
 test: $(VENV)/.dev ## every test that needs nothing but Python
 	@$(BIN)/pytest -n 2 --dist loadgroup -m "not integration" $(ARGS)

@@ -101,6 +101,7 @@ def test_a_folder_without_definitions_is_no_success(tmp_path: Path) -> None:
         asyncio.run(apply([tmp_path], "http://127.0.0.1:1", TOKEN, False))
 
 
+@pytest.mark.slow
 def test_the_command_ends_with_3_and_a_line_for_each_problem(api_url: str, tmp_path: Path) -> None:
     file = tmp_path / "mine.yaml"
     file.write_text(TRIGGER)

@@ -13,6 +13,7 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
@@ -377,6 +378,7 @@ def command(
     )
 
 
+@pytest.mark.slow
 def test_the_command_prints_the_same_bytes_in_every_process(tmp_path: Path) -> None:
     (tmp_path / "draft.yaml").write_text(DRAFT)
     history(tmp_path, shop(200))

@@ -78,6 +78,7 @@ async def test_a_refusal_is_final_and_the_next_message_goes_through(end: Counter
     assert end.received() == [a_send_id(2)]
 
 
+@pytest.mark.slow
 async def test_silence_after_the_message_is_an_unknown_outcome(end: Counterpart) -> None:
     be(end, "silent")
     assert isinstance(await end.channel.send(a_message(1)), Unknown)
@@ -86,7 +87,9 @@ async def test_silence_after_the_message_is_an_unknown_outcome(end: Counterpart)
     assert end.received() == [a_send_id(2)]
 
 
-@pytest.mark.parametrize("mood", ["accept", "busy", "refuse", "silent"])
+@pytest.mark.parametrize(
+    "mood", ["accept", "busy", "refuse", pytest.param("silent", marks=pytest.mark.slow)]
+)
 async def test_neither_logs_nor_reasons_hold_personal_data(end: Counterpart, mood: Mood) -> None:
     be(end, mood)
     message = a_message(

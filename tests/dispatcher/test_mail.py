@@ -145,6 +145,7 @@ async def test_nobody_listening_delays() -> None:
     assert await channel.send(a_message(1)) == Delayed(reason="connect: SMTPConnectError")
 
 
+@pytest.mark.slow
 async def test_a_server_that_never_greets_delays_within_the_timeout() -> None:
     async def mute(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writers.append(writer)

@@ -151,6 +151,7 @@ async def test_a_certificate_of_another_name_is_not_trusted(tmp_path: Path) -> N
         assert end.requests == []
 
 
+@pytest.mark.slow
 async def test_an_answer_that_is_wanted_and_breaks_off_is_unknown() -> None:
     async with http_end() as end, outgoing(private_allowed=True, timeout_seconds=1.0) as client:
         end.status, end.claimed_length = "200 OK", 1000

@@ -229,6 +229,7 @@ CHANGES = {
 }
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(
     CRONS,

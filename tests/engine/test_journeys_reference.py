@@ -29,6 +29,7 @@ def _agree(revisions: list[Bundle], given_acts: list[Act], start: Micros, *, rel
     both.rest()
 
 
+@pytest.mark.slow
 @settings(max_examples=100, deadline=None)
 @of_any_kind
 def test_journeys_go_as_the_reference_goes_them(

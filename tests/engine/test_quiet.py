@@ -76,6 +76,7 @@ def walked(windows: list[QuietHours], zone: str, moment: Micros) -> Micros | Non
     return end if end > moment else None
 
 
+@pytest.mark.slow
 @settings(max_examples=400, deadline=None)
 @given(
     st.lists(st.tuples(clocks, clocks), min_size=1, max_size=3), st.sampled_from(ZONES), instants

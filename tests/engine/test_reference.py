@@ -7,6 +7,7 @@ something is due, or too late.
 
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -135,6 +136,7 @@ acts = st.lists(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(histories(), acts, st.sampled_from(STARTS), st.booleans())
 def test_the_engine_decides_as_the_reference_does(

@@ -295,6 +295,7 @@ def test_a_new_revision_is_shown_by_the_next_profile() -> None:
     assert log.out.profiles[-1].revision == 2
 
 
+@pytest.mark.slow
 def test_what_a_person_can_pile_up_stays_below_a_records_limit() -> None:
     defer = {"action": "defer", "expires_after": "300d"}
     log = log_of(

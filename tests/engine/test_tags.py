@@ -301,6 +301,7 @@ def histories(draw: st.DrawFn) -> tuple[Tag, str, list[tuple[Event, Micros]]]:
     return one, zone, history
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(histories(), st.booleans())
 def test_tags_equal_the_oracle_to_the_bucket(

@@ -134,6 +134,7 @@ def play(log: Log, steps: list[Step]) -> tuple[Records, dict[int, list[Decision]
     return records, decided
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 @settings(max_examples=200, deadline=None)
 @given(data=st.data(), steps=STEPS, reload=st.booleans())

@@ -91,6 +91,7 @@ def test_write_keys_are_found_by_their_whole_text_only() -> None:
         assert keys.find(other) is None
 
 
+@pytest.mark.slow
 def test_a_gzip_bomb_is_never_unpacked_past_the_bound() -> None:
     bomb = gzip.compress(b" " * 200_000_000, 9)
     tracemalloc.start()

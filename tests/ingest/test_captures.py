@@ -69,6 +69,7 @@ async def test_the_seven_calls_become_the_same_events_from_each_sdk(name: str) -
     assert of["$alias"].previous_id == "anon-42"
 
 
+@pytest.mark.slow
 async def test_a_retry_carries_the_same_message_ids() -> None:
     server = Server(write_keys="WRITEKEY123")
     ids = []

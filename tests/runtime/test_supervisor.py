@@ -81,6 +81,7 @@ async def test_a_part_that_dies_later_is_started_again(supervisor: Supervisor) -
     assert pid_of(supervisor, "one") != first
 
 
+@pytest.mark.slow
 async def test_a_part_that_dies_too_often_is_given_up(
     tmp_path: Path,
 ) -> None:

@@ -61,6 +61,7 @@ def _unheld() -> Engine:
     return replace(engine, decide=decide)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("engine", "noticed"),
     [

@@ -139,6 +139,7 @@ def _under(change: Callable[[Bundle], Bundle]) -> Engine:
     return replace(engine, compile_rules=compile_rules)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "noticed"),
     [

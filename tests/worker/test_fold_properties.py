@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from operator import attrgetter
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -71,6 +72,7 @@ def test_where_batches_begin_and_end_does_not_matter(
     assert parts.letters == whole.letters
 
 
+@pytest.mark.slow
 @given(logs(), st.booleans(), st.data())
 @settings(max_examples=300, deadline=None)
 def test_crashes_lose_nothing_and_send_nothing_else(

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -67,6 +68,7 @@ _writes = st.builds(
 )
 
 
+@pytest.mark.slow
 @given(st.lists(st.lists(_writes, max_size=4), min_size=1, max_size=10), st.data())
 @settings(max_examples=150, deadline=None)
 def test_what_is_handed_on_arrives_once_and_in_order_whatever_dies(

@@ -2,10 +2,11 @@
 
 The event's name says what to do: `note` remembers the message, `send` also sends, `timer`
 asks to be woken `in` microseconds later, `refuse` is malformed, `boom` spoils state and
-outputs and then raises, `grow` makes the state too large to be written, `shout` makes a
-decision too large, `late_boom` asks to be woken and raises then. `ask` asks the person named
-`of` in the properties, who answers and hands on all that happens from then on; `ask_boom`
-raises after asking. Whoever is handed something notes it once, by its place.
+outputs and then raises, `recall` takes back what it sends, `grow` makes the state too large
+to be written, `shout` makes a decision too large, `late_boom` asks to be woken and raises
+then. `ask` asks the person named `of` in the properties, who answers and hands on all that
+happens from then on; `ask_boom` raises after asking. Whoever is handed something notes it
+once, by its place.
 """
 
 from dataclasses import dataclass
@@ -112,6 +113,12 @@ def _send(state: StandInState, cause: str, rules: StandInRules, now: int, out: A
     )
 
 
+def _take_back(state: StandInState, cause: str, now: int, out: Any) -> None:
+    run = run_id("w", "t", state.person, cause)
+    send = send_id("w", "t", state.person, run, 0)
+    out.notices.append(Cancel(person=state.person, send_id=send, reason=cause, decided_at=now))
+
+
 def _decide(state: StandInState, outcome: Outcome, rules: StandInRules, now: int, out: Any) -> None:
     out.decisions.append(
         Decision(
@@ -138,9 +145,7 @@ def decide(state: StandInState, event: Event, rules: StandInRules, now: int, out
             raise RuntimeError("spoilt on purpose")
         return
     if event.name in ("ask", "ask_boom"):
-        out.hops.append(Ask(person=event.properties["of"], by=state.person, at=now))
-        if event.name == "ask_boom":
-            raise RuntimeError("spoilt on purpose")
+        _ask(state, event, now, out)
     state.notes.append(f"{event.message_id}@{rules.revision}")
     if event.name == "send":
         _send(state, event.message_id, rules, now, out)
@@ -150,8 +155,12 @@ def decide(state: StandInState, event: Event, rules: StandInRules, now: int, out
     elif event.name in ("timer", "late_boom"):
         state.wake_at = now + event.properties["in"]
         state.wake_fails = event.name == "late_boom"
+    elif event.name == "recall":
+        _send(state, event.message_id, rules, now, out)
+        _take_back(state, event.message_id, now, out)
     elif event.name == "boom":
         _send(state, event.message_id, rules, now, out)
+        _take_back(state, event.message_id, now, out)
         raise RuntimeError("spoilt on purpose: secret@example.com")
     elif event.name == "grow":
         state.notes.append("x" * TOO_LARGE)
@@ -170,6 +179,12 @@ def decide(state: StandInState, event: Event, rules: StandInRules, now: int, out
             )
         )
     out.counts["applied"] += 1
+
+
+def _ask(state: StandInState, event: Event, now: int, out: Any) -> None:
+    out.hops.append(Ask(person=event.properties["of"], by=state.person, at=now))
+    if event.name == "ask_boom":
+        raise RuntimeError("spoilt on purpose")
 
 
 def apply_delivery(

@@ -1,7 +1,9 @@
 """The fold of one partition, with a log in memory and a stand-in for the engine."""
 
+import msgspec
 import pytest
 
+from services.contracts.command import Cancel
 from services.contracts.topics import KIND_MARKER, KIND_PACK, KIND_TICK
 from services.triggers.worker import fold as fold_module
 from services.triggers.worker.engine_port import StateUnreadable
@@ -140,6 +142,18 @@ def test_a_failing_engine_costs_the_event_and_nothing_else_of_its_person() -> No
     ]
     assert "secret" not in partition.letters[0].reason
     assert partition.count("applied") == 5
+
+
+def test_what_was_taken_back_before_a_failure_stays_so_and_was_asked_for() -> None:
+    log, partition = Log(), Partition()
+    log.event(ANN, "recall")
+    log.event(BOB, "recall")
+    log.pack((ANN, "boom"), (BOB, "boom"), (ANN, "recall"), (ANN, "boom"))
+    partition.take(log.rows)
+    notices = [value or b"" for flush in partition.flushes for _, value, _ in flush.notices]
+    cancels = [msgspec.json.decode(value, type=Cancel) for value in notices]
+    assert sorted(one.reason for one in cancels) == ["m0", "m1", "m2.2"]
+    assert {one.send_id for one in cancels} == {one.send_id for one in partition.commands}
 
 
 def test_a_failing_engine_rolls_back_to_what_the_last_batch_left() -> None:

@@ -13,7 +13,7 @@ import msgspec
 from services.contracts.codec import decode_delivery
 from services.contracts.command import SendCommand
 from services.contracts.deadletter import DeadLetter
-from services.contracts.topics import KIND_DELIVERY
+from services.contracts.topics import KIND_CANCEL, KIND_DELIVERY, KIND_HEADER
 from services.dispatcher.policy import SendState
 from services.runtime.kafka import partition_of
 from services.triggers.worker.letters import ORIGIN
@@ -126,7 +126,19 @@ def _dispatcher(ran: Ran) -> Iterator[str]:
 
 
 def _taken_back(ran: Ran) -> Iterator[str]:
-    """No attempt begins once its cancel has arrived: the one under way is the last."""
+    """Only what was asked for is taken back, and once its cancel has arrived no attempt begins:
+    the one under way is the last.
+
+    In a partition the command stands first. Who has meanwhile become somebody else is another
+    one's cancel, in whose partition nothing was asked for: to the topic that has no order.
+    """
+    for rows in ran.world.topics[COMMANDS]:
+        asked = {_send_id(row) for row in rows if not row.headers}
+        for row in rows:
+            if not row.headers:
+                asked.discard(_send_id(row))
+            elif (KIND_HEADER, KIND_CANCEL) in row.headers and _send_id(row) in asked:
+                yield f"{_send_id(row)}: taken back before it was asked for"
     for send_id, arrived in ran.ledger.cancels.items():
         if send_id not in ran.ledger.entries:
             yield f"{send_id}: taken back, and never asked for"

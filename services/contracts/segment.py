@@ -127,9 +127,12 @@ def parse_message(
     if _NUL_ESCAPE in body and _holds_nul(message):
         raise _nul()
 
-    kind = _type_of(message, implied_type)
+    kind = TRACK
+    if message.type != TRACK or implied_type is not None:
+        kind = _type_of(message, implied_type)
     user_id = _identifier(message.user_id, "userId")
-    anonymous_id = _identifier(message.anonymous_id, "anonymousId")
+    label = message.anonymous_id
+    anonymous_id = None if label is None else _identifier(label, "anonymousId")
     person = user_id or anonymous_id
     if person is None:
         raise Malformed("missing_identity", "userId or anonymousId is needed")
@@ -323,7 +326,7 @@ def _corrected(
         raise Malformed("timestamp_out_of_range", "the record's own timestamp is out of range")
     if claimed_at is None:
         return received_at
-    if sent_at is None:
+    if sent_at is None and message.sent_at is not None:
         sent_at = parse_sent_at(message.sent_at)
     if sent_at is None:
         return claimed_at

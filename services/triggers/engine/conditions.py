@@ -128,7 +128,7 @@ class Writer:
         if isinstance(wanted, str):
             return f"({subject} == {name})"
         if type(wanted) in NUMERIC:
-            return f"(type(v := {subject}) in NUMERIC and v == {name})"
+            return f"((v := {subject}) == {name} and type(v) in NUMERIC)"
         return f"same({subject}, {name})"
 
     def build(self, parameters: str, lines: Sequence[str]) -> Any:

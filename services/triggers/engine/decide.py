@@ -21,7 +21,7 @@ from services.triggers.engine.outliers import keep_known
 from services.triggers.engine.outputs import Outputs
 from services.triggers.engine.person import absorb, snapshot
 from services.triggers.engine.recalls import heard, review
-from services.triggers.engine.rules import Rules
+from services.triggers.engine.rules import UNCONCERNED, Rules
 from services.triggers.engine.sending import release, settle
 from services.triggers.engine.sensing import adopt, come_in, look, next_due, stir
 from services.triggers.engine.state import NO_REVISION, PersonState
@@ -47,7 +47,8 @@ def decide(  # noqa: C901  (hot: written out)
         at, outcome = event.received_at, "clamped"
     if not (0 <= now < INSTANT_MAX and -INSTANT_MAX < at < INSTANT_MAX):
         raise Malformed("bad_time", "an instant outside 1970 to 2100")
-    cleaner, faults = rules.quality.cleaners.get(event.name), None
+    cleaner, react, hear, awaited = rules.concerned.get(event.name, UNCONCERNED)
+    faults = None
     if cleaner is not None and state.merged_into is None:
         event, faults = cleaner.clean(event, state.traits)
     if now < state.now:
@@ -62,10 +63,10 @@ def decide(  # noqa: C901  (hot: written out)
     if not first_time(state, event.message_id, now, rules):
         _come_again(state, event, rules, now, out, begun)
         return
-    late = at < now - rules.late_after
+    kind, late = event.type, at < now - rules.late_after
     if late:
         outcome = "late"
-    elif event.type == ALIAS:
+    elif kind == ALIAS:
         outcome = "alias"
     out.counts[outcome] += 1
     if faults is not None:
@@ -78,18 +79,16 @@ def decide(  # noqa: C901  (hot: written out)
         last_seen_at is None
         or at < last_seen_at
         or event.context
-        or event.type != TRACK
+        or kind != TRACK
         or state.user_id is None
         or event.anonymous_id is not None
     ):
         absorb(state, event, at, out)
-        if event.type == IDENTIFY:
+        if kind == IDENTIFY:
             review(state, rules, now, out)
     else:
         state.last_seen_at = at
     state.changed = True
-    name = event.name
-    react, hear, awaited = rules.reactions.get(name), rules.hearing.get(name), name in rules.awaited
     found = react and react(event.properties, state, at, now, late, out)
     if awaited:
         begun = leave(state, event, rules, now, out, begun or [])

@@ -120,7 +120,14 @@ def _bucket(window: Window, writer: Writer) -> str:
     kind, size = window.group
     if kind == "fixed":
         return f"at // {writer.constant(size)}"
-    return "0" if kind == "lifetime" else f"{writer.constant(window.bucket_of)}(at)"
+    if kind == "lifetime":
+        return "0"
+    bucket = f"{writer.constant(window.bucket_of)}(at)"
+    if window.calendar is None:
+        return bucket
+    # Mostly it is the same day again, and a call costs more than to see that.
+    days = writer.constant(window.calendar)
+    return f"{days}.day if {days}.since <= at < {days}.until else {bucket}"
 
 
 def _update(listening: Listening, bucket: str, writer: Writer) -> list[str]:

@@ -13,6 +13,7 @@ from services.contracts.time import parse_duration
 from services.triggers.engine.absence import AbsenceSensor
 from services.triggers.engine.caps import Cap, compile_cap
 from services.triggers.engine.check import check
+from services.triggers.engine.cleaning import Cleaner
 from services.triggers.engine.conditions import ReadTag, Test, compile_test
 from services.triggers.engine.dates import DateSensor
 from services.triggers.engine.derived import Made
@@ -100,6 +101,11 @@ class Versions:
         return self._compiled(msgspec.structs.replace(trigger, status=status))
 
 
+Concerned = tuple[Cleaner | None, React | None, Hear | None, bool]
+"""What an event of one name concerns: what cleans it, `reactions`, `hearing`, `awaited`."""
+UNCONCERNED: Final[Concerned] = (None, None, None, False)
+
+
 class Rules(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """All definitions of one revision, compiled. Made by `compile_rules` only."""
 
@@ -132,6 +138,8 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     hearing: dict[str, Hear]
     awaited: frozenset[str]
     """The events that exits, waiting runs or groups listen to."""
+    concerned: dict[str, Concerned]
+    """All of these by the event's name, for one look-up; none of a name that concerns none."""
     for_everyone: tuple[int, ...]
     watching: frozenset[int]
     """The sensors that follow tags, and so look before an event changes them."""
@@ -288,6 +296,24 @@ def _compile_hearing(
     }
 
 
+def _awaited(runs: Sequence[Trigger], groups: Groups | None) -> frozenset[str]:
+    names = {name for one in runs for name in awaited_events(one)}
+    return frozenset(names if groups is None else names.union(groups.hearing))
+
+
+def _concerned(
+    quality: Quality,
+    reactions: Mapping[str, React],
+    hearing: Mapping[str, Hear],
+    awaited: frozenset[str],
+) -> dict[str, Concerned]:
+    cleaners = quality.cleaners
+    return {
+        name: (cleaners.get(name), reactions.get(name), hearing.get(name), name in awaited)
+        for name in sorted({*cleaners, *reactions, *hearing, *awaited})
+    }
+
+
 def compile_rules(bundle: Bundle, *, workspace: str = "default") -> Rules:
     """Compile the definitions of one revision. `workspace` goes into run and send ids.
 
@@ -322,6 +348,10 @@ def compile_rules(bundle: Bundle, *, workspace: str = "default") -> Rules:
         return None if check(alone) else _compile_trigger(trigger, caps, readers, bundle)
 
     runs = [*(rule.trigger for rule in rules), *pinned]
+    quality = compile_quality(settings.cleaning, tags.guarded, readers)
+    reactions = _compile_reactions(tags.listening, rules, readers, calendar)
+    hearing = _compile_hearing(sensors, readers)
+    awaited = _awaited(runs, groups)
     return Rules(
         revision=bundle.revision,
         workspace=workspace,
@@ -335,8 +365,8 @@ def compile_rules(bundle: Bundle, *, workspace: str = "default") -> Rules:
         test_people=frozenset(settings.test_people),
         stopped=settings.stopped,
         stopped_channels=frozenset(settings.stopped_channels),
-        quality=compile_quality(settings.cleaning, tags.guarded, readers),
-        reactions=_compile_reactions(tags.listening, rules, readers, calendar),
+        quality=quality,
+        reactions=reactions,
         tags={one.key: (tag.id, one.read, one.total_stands) for tag, one in tags.rolling},
         estimates={
             one.key: one.approximate for _, one in tags.rolling if one.approximate is not None
@@ -351,13 +381,9 @@ def compile_rules(bundle: Bundle, *, workspace: str = "default") -> Rules:
         triggers=current,
         versions=Versions(current, pinned, compile_pinned),
         sensors=sensors,
-        hearing=_compile_hearing(sensors, readers),
-        awaited=frozenset(
-            [
-                *(name for one in runs for name in awaited_events(one)),
-                *(() if groups is None else groups.hearing),
-            ]
-        ),
+        hearing=hearing,
+        awaited=awaited,
+        concerned=_concerned(quality, reactions, hearing, awaited),
         exits=_compile_exits(rules, sensors),
         for_everyone=tuple(key for key, (_, one) in sensors.items() if one.for_everyone),
         minding=tuple(key for key, one in watching.items() if one.minds_traits),

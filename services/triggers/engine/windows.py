@@ -43,7 +43,8 @@ class Calendar:
     """Civil days of one time zone, numbered from 1970-01-01, and where they begin.
 
     A day begins at the first instant that bears its date: repeated and skipped midnights
-    (DST) are settled by absolute instants. Answers are remembered, which changes none.
+    (DST) are settled by absolute instants. Answers are remembered, which changes none; the
+    last is that all instants from `since` to before `until` are of `day`.
     """
 
     def __init__(self, zone: str) -> None:
@@ -52,16 +53,16 @@ class Calendar:
         self._starts: dict[int, Micros] = {}
         self._days: dict[int, tuple[list[Micros], list[int]]] = {}
         # Events come in the order of time, more or less: mostly it is the same day again.
-        self._from, self._until, self._day = 0, 0, 0
+        self.since, self.until, self.day = 0, 0, 0
 
     def day_of(self, at: Micros) -> int:
         """Number of the civil day that `at` falls on."""
-        if self._from <= at < self._until:
-            return self._day
+        if self.since <= at < self.until:
+            return self.day
         day = self._day_of(at)
         starts, ends = self.start_of(day), self.start_of(day + 1)
         if starts <= at < ends:
-            self._from, self._until, self._day = starts, ends, day
+            self.since, self.until, self.day = starts, ends, day
         return day
 
     def _day_of(self, at: Micros) -> int:
@@ -149,12 +150,14 @@ class Window(msgspec.Struct, frozen=True):
     """A rolling window as two functions.
 
     `bucket_of(at)` numbers the bucket of an instant, `leaves_at(bucket)` gives the instant
-    from which it is out. Tags with equal `group` share bucket numbers.
+    from which it is out. Tags with equal `group` share bucket numbers; of a group of civil
+    days `calendar` numbers them.
     """
 
     group: tuple[str, int]
     bucket_of: Callable[[Micros], int]
     leaves_at: Callable[[int], Micros]
+    calendar: Calendar | None = None
 
 
 def window_of(tag: Tag, calendar: Calendar) -> Window:
@@ -165,7 +168,12 @@ def window_of(tag: Tag, calendar: Calendar) -> Window:
     size = default_bucket(span) if tag.bucket is None else parse_duration(tag.bucket)
     if size == DAY and span > 7 * DAY:
         start_of = calendar.start_of
-        return Window(("civil", DAY), calendar.day_of, lambda bucket: start_of(bucket + 1) + span)
+        return Window(
+            ("civil", DAY),
+            calendar.day_of,
+            lambda bucket: start_of(bucket + 1) + span,
+            calendar,
+        )
     return Window(("fixed", size), lambda at: at // size, lambda bucket: (bucket + 1) * size + span)
 
 

@@ -14,6 +14,7 @@ from services.contracts.topics import KIND_CANCEL, KIND_HEADER
 from services.runtime.batch.states import PartitionStates
 from services.triggers.engine import PersonState, decode_state
 from services.triggers.engine.person import tag_values
+from services.triggers.engine.state import NO_REVISION
 from services.triggers.worker.definitions import DefinitionHistory
 from services.triggers.worker.engine_port import Engine
 from services.triggers.worker.fold import PartitionFold
@@ -153,6 +154,8 @@ class Reference:
     def tags(self, person: str) -> dict[str, Any]:
         """The values of a person's tags at the end."""
         state = decode_state(self.stored[person])
+        if state.revision == NO_REVISION:
+            return {}  # still an address of others, and waiting for them: nothing is read there
         rules = self._definitions.rules(state.revision)
         assert isinstance(rules, InForce)
         return tag_values(state, rules.rules, state.now)

@@ -14,7 +14,7 @@ from services.contracts.delivery import Delivery
 from services.contracts.errors import Malformed
 from services.contracts.event import PERSON_CHARS_MAX, Event
 from services.contracts.time import Micros
-from services.triggers.engine.limits import ASK_AGAIN_AFTER, ASKING_MAX, MERGED_MAX
+from services.triggers.engine.limits import ASK_AGAIN_AFTER, ASKED_MAX, ASKING_MAX, MERGED_MAX
 from services.triggers.engine.outputs import Outputs
 from services.triggers.engine.state import Asked, PersonState
 
@@ -79,7 +79,7 @@ def ask_on(state: PersonState, handed: Iterable[Asked]) -> None:
             theirs.wanted_at = None
             state.asking.append(theirs)
     # Those that nobody waits for are the first to be forgotten.
-    while len(state.asking) > 2 * ASKING_MAX:
+    while len(state.asking) > ASKED_MAX:
         state.asking.remove(min(state.asking, key=lambda one: (not one.answered, one.at)))
 
 

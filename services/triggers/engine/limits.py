@@ -42,7 +42,10 @@ PROOF_TEXT_CHARS_MAX: Final = 200
 MERGED_MAX: Final = 64
 """Others who answered a person or handed on to them; the one longest silent is forgotten."""
 ASKING_MAX: Final = 8
-"""Others whom a person asks for at a time; those of people taken in come on top, as many."""
+"""Others whom a person asks for at a time; those of people taken in come on top."""
+ASKED_MAX: Final = 64
+"""All of these, and answers to what was asked by people yet to be taken in: one of those
+forgotten too early is waited for ever after, and in a ring all that comes goes round till then."""
 HANDED_BYTES_MAX: Final = RECORD_BYTES_MAX - 64 * 1_024
 """Of a state that is handed over: as much room is left for the hops around it."""
 ASK_AGAIN_AFTER: Final = HOUR

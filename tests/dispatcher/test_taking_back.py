@@ -167,7 +167,8 @@ async def test_malformed_cancels_are_dead_letters(stage: Stage) -> None:
 
 async def test_what_expires_while_it_waits_fails_without_another_attempt(stage: Stage) -> None:
     channel = ScriptedChannel(lambda _, __: LATER)
-    soon = time.time_ns() // 1000 + 2 * SECOND
+    # Late enough for the first attempt on a busy machine.
+    soon = time.time_ns() // 1000 + 6 * SECOND
     await stage.produce([a_command(1, expires_at=soon), a_command(2)])
     async with stage.dispatching({"log": channel}):
         counts = await stage.settled(1)

@@ -1,6 +1,6 @@
 """What becomes of a definition by each thing that may be done to it: pure."""
 
-from typing import cast
+from typing import Any, cast
 
 import msgspec
 
@@ -127,13 +127,25 @@ def archived(standing: Stored, now: Micros) -> Stored:
 def same(one: Definition, other: Definition | None) -> bool:
     """Whether they say the same, whatever their versions.
 
-    As JSON: to Python 1 equals true, to a condition it does not.
+    By kind and value: to Python 1 equals true, to a condition it does not. What is left out and
+    what is given as it would be anyway are alike.
     """
-    if other is None or type(one) is not type(other):
+    return other is not None and _alike(
+        msgspec.structs.replace(one, version=0), msgspec.structs.replace(other, version=0)
+    )
+
+
+def _alike(one: Any, other: Any) -> bool:
+    if type(one) is not type(other):
         return False
-    bare = (msgspec.structs.replace(each, version=0) for each in (one, other))
-    this, that = map(msgspec.json.encode, bare)
-    return this == that
+    if isinstance(one, msgspec.Struct):
+        names = one.__struct_fields__
+        return all(_alike(getattr(one, name), getattr(other, name)) for name in names)
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(_alike(one[key], other[key]) for key in one)
+    if isinstance(one, tuple | list):
+        return len(one) == len(other) and all(map(_alike, one, other))
+    return bool(one == other)
 
 
 def stands_so(standing: Stored | None, changed: Stored) -> bool:

@@ -113,11 +113,13 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 class Findings(msgspec.Struct, frozen=True, kw_only=True):
     """A record of the `quality` topic: what was found in a stretch of one partition, in the
     order of the log. Repeats after a crash are told by `position`: a reader that has counted
-    up to one skips what is not beyond it."""
+    up to one skips what is not beyond it. Not `complete`: more may follow of places before these,
+    and the reader's place stays where it was."""
 
     v: int = 1
     partition: int
     findings: tuple[Finding, ...]
+    complete: bool = True
 
 
 def source_of(context: dict[str, Any]) -> str:

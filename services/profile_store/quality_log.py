@@ -142,6 +142,8 @@ class QualityLog:
                 ]
                 if fresh:
                     await self._put(connection, found.partition, fresh)
+                if fresh and found.complete:
+                    await _advance(connection, found.partition, fresh)
                 return len(fresh)
 
     async def _put(
@@ -169,8 +171,6 @@ class QualityLog:
             },
         )
         await connection.execute(_SAMPLE, {"partition": partition, **_columns(_newest(named))})
-        last = {"position": fresh[-1].position, "at": max(one.at for one in fresh)}
-        await connection.execute(_ADVANCE, {"partition": partition, **last})
 
     async def counts(self, *, from_: Micros, to: Micros, source: str | None) -> list[DayCount]:
         """Counts of the days that begin in `[from_, to)`, in order. Raises `Transient`."""
@@ -217,6 +217,11 @@ class QualityLog:
             async with self._engine.begin() as connection:
                 await connection.execute(_PRUNE, {"keep": keep_days * DAY})
                 await connection.execute(_THIN, {"keep": SAMPLES_MAX})
+
+
+async def _advance(connection: AsyncConnection, partition: int, fresh: Sequence[Finding]) -> None:
+    last = {"position": fresh[-1].position, "at": max(one.at for one in fresh)}
+    await connection.execute(_ADVANCE, {"partition": partition, **last})
 
 
 def _newest(found: Sequence[Finding]) -> list[Finding]:

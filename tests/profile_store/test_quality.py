@@ -59,6 +59,16 @@ async def test_what_is_written_again_after_a_crash_is_not_counted_again(
 
 
 @pytest.mark.embedded
+async def test_what_comes_before_an_incomplete_record_is_counted_all_the_same(
+    quality: QualityLog,
+) -> None:
+    # The worker wrote in the middle of a stretch: people are folded one after another.
+    await quality.put(Findings(partition=0, findings=(finding(5),), complete=False))
+    assert await quality.put(findings(finding(2), finding(7))) == 2
+    assert await quality.put(findings(finding(2), finding(7))) == 0
+
+
+@pytest.mark.embedded
 async def test_a_topic_that_was_made_anew_counts_from_its_beginning(quality: QualityLog) -> None:
     await quality.put(findings(finding(500)))
     assert await quality.put(findings(finding(1, at=NOON + 1))) == 1

@@ -23,6 +23,7 @@ def _flushed(out: StandInOutputs) -> Flush:
         replayed=0,
         record=Row(offset=0, key=None, value=None, headers=[], timestamp=0),
         last=True,
+        complete=True,
     )
 
 

@@ -64,8 +64,10 @@ class FlushBuilder:
         replayed: int,
         record: Record,
         last: bool,
+        complete: bool,
     ) -> Flush:
-        """Put together what is to be written; `record` is the batch's last."""
+        """Put together what is to be written; `record` is the batch's last. Not `complete`: some
+        people's part of the same stretch comes with a later flush."""
         origins = [command.origin_received_at for command in out.commands]
         commands = _encoded(out.commands, letters, record)
         notices = _noticed(out.notices)
@@ -83,7 +85,7 @@ class FlushBuilder:
             notices=notices,
             decisions=decisions,
             profiles=profiles,
-            quality=_found(out.findings, out.partition),
+            quality=_found(out.findings, out.partition, complete=complete),
             letters=lettered,
             states=states,
             meta=encode_meta(meta) if self.meta_changed else None,
@@ -115,7 +117,7 @@ def _encoded(
     return records
 
 
-def _found(findings: list[Finding], partition: int) -> Records:
+def _found(findings: list[Finding], partition: int, *, complete: bool) -> Records:
     """Records of what was found, none with a part of what was found in one event."""
     records: Records = []
     # A person that was rolled back is folded again behind the others.
@@ -124,7 +126,7 @@ def _found(findings: list[Finding], partition: int) -> Records:
         size = min(len(findings), FINDINGS_MAX)
         while size < len(findings) and findings[size].position == findings[size - 1].position:
             size += 1
-        found = Findings(partition=partition, findings=tuple(findings[:size]))
+        found = Findings(partition=partition, findings=tuple(findings[:size]), complete=complete)
         records.append((None, encode_json(found)))
         findings = findings[size:]
     return records

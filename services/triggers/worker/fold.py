@@ -370,6 +370,7 @@ class PartitionFold:
             replayed=self._replayed,
             record=self._records[-1],
             last=last,
+            complete=upto > self._flushed,
         )
         if flush.meta is not None:
             self.states.stored[META_KEY] = flush.meta

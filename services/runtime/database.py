@@ -33,8 +33,13 @@ serialization, deadlock, no resources, lock not available, shutting or starting 
 (PostgreSQL manual, appendix A)."""
 
 DRIVER_ERRORS: Final = (
-    SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError
-)  # fmt: skip
+    SQLAlchemyError,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    OSError,
+    TimeoutError,
+)
 
 _log = get_logger(__name__)
 
@@ -69,6 +74,10 @@ def make_engine(
 def is_transient(error: BaseException) -> bool:
     """Whether the same work may succeed later: the server is away, busy or chose a victim."""
     if isinstance(error, OSError | TimeoutError | PoolTimeoutError):
+        return True
+    if isinstance(error, asyncpg.InternalClientError):
+        # A connection that has read the server's good-bye but not yet its end is "in another
+        # operation": there is no better name for it in the driver.
         return True
     if isinstance(error, DBAPIError):
         if error.connection_invalidated:

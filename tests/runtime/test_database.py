@@ -3,6 +3,7 @@
 import asyncio
 from pathlib import Path
 
+import asyncpg
 import pytest
 from pydantic import SecretStr
 from sqlalchemy import text
@@ -103,6 +104,15 @@ async def test_a_lost_connection_is_transient(database_url: str) -> None:
                 await connection.execute(text("SELECT 1"))
     await engine.dispose()
     await killer.dispose()
+
+
+def test_a_connection_that_has_read_a_good_bye_but_not_its_end_is_transient() -> None:
+    # The driver says so where a question meets the server's last words half way.
+    said = asyncpg.InternalClientError(
+        "cannot switch to state 12; another operation (2) is in progress"
+    )
+    with pytest.raises(Transient, match="InternalClientError"), transient_errors():
+        raise said
 
 
 @pytest.mark.embedded

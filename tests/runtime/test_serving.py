@@ -3,15 +3,18 @@
 import asyncio
 import os
 import signal
+import subprocess
+import sys
 
 import httpx
+import pytest
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from services.runtime.process import free_port
-from services.runtime.serving import serve
+from services.runtime.serving import GC_THRESHOLD, serve
 
 
 async def test_a_request_under_way_is_finished_before_it_stops() -> None:
@@ -55,3 +58,26 @@ async def test_it_leaves_signals_to_the_process() -> None:
             await server
     finally:
         asyncio.get_running_loop().remove_signal_handler(signal.SIGTERM)
+
+
+PROCESS = """
+import gc, sys
+from services.runtime.serving import run_process
+from services.runtime.settings import ProcessSettings
+
+before = len(gc.get_objects())
+
+async def main(stop):
+    print(gc.get_freeze_count() >= before > 10_000, gc.get_threshold()[0])
+
+sys.exit(run_process("test", ProcessSettings(), main))
+"""
+
+
+@pytest.mark.slow
+def test_what_is_imported_is_left_out_of_looking_for_garbage() -> None:
+    # To look through it holds every request and every send up for a tenth of a second.
+    done = subprocess.run(
+        [sys.executable, "-c", PROCESS], capture_output=True, text=True, timeout=30, check=True
+    )
+    assert done.stdout.splitlines()[0] == f"True {GC_THRESHOLD[0]}"

@@ -23,6 +23,8 @@ from services.runtime.retry import until_done
 
 POLL_SECONDS: Final = 0.25
 """How late an idle lane notices what another process or the retry schedule made due."""
+BEGUN_TOGETHER_MAX: Final = 16
+"""So many sends begin before the event loop turns to others: answers, and what came meanwhile."""
 
 Begin = Callable[[Claim, SendCommand, bytes | None, str | None], None]
 
@@ -40,7 +42,7 @@ class Lane:
     interrupted if the process died.
 
     New sends may begin without waiting in the ledger first (`offer`, then `take`), as long as
-    nothing older waits there.
+    there are places for what waits there as well.
     """
 
     def __init__(
@@ -74,6 +76,7 @@ class Lane:
         self._held: set[str] = set()
         self._inbox: list[Claim] = []
         self._drained = False
+        self._crowded = True
         self._lost = False
         self._ending = False
         for provider in providers:
@@ -88,11 +91,12 @@ class Lane:
             return {}
         if self._stops.holds(self.queue):
             return {}
-        if not (urgent or self._drained):
+        if self._crowded and not urgent:
             return {}
         reserved = provider.reserve(len(sends))
         begun = reserved if urgent else provider.bulk_of(reserved)
         provider.unused(reserved - begun)
+        self._crowded = self._crowded or begun < len(sends)
         first = sorted(sends, key=lambda send: send.rank)[:begun]
         offered = {send.send_id: provider.name for send in first}
         self._held.update(offered)
@@ -174,13 +178,19 @@ class Lane:
             return False
         more, any_ = False, True
         for provider in self._providers:
-            reserved = provider.reserve()
+            # Not all places while there is room: what comes in meanwhile may need some.
+            reserved = provider.reserve(None if self._crowded else provider.half)
+            self._crowded = self._crowded or not reserved
             if reserved:
                 bulk = provider.bulk_of(reserved)
+                if any_:
+                    # Before the question: what is recorded while it is asked calls again.
+                    self._drained = provider.rate is None
                 claims = await self._claim(provider, reserved, bulk=bulk, any_=any_)
                 provider.unused(reserved - len(claims))
-                if any_ and len(claims) < bulk:
-                    self._drained = provider.rate is None
+                if any_:
+                    self._crowded = len(claims) >= bulk
+                    self._drained = self._drained and not self._crowded
                 more = more or 0 < bulk <= len(claims)
                 await self._start(claims, begin)
             any_ = any_ and provider.out_of_order
@@ -255,9 +265,11 @@ class Lane:
             blocked = await until_done(
                 "blocked", lambda: self._addresses.blocked(digests.values()), self._on_retry
             )
-        for claim, command in zip(claims, commands, strict=True):
+        for begun, (claim, command) in enumerate(zip(claims, commands, strict=True), 1):
             digest = digests.get(claim.send_id)
             begin(claim, command, digest, None if digest is None else blocked.get(digest))
+            if begun % BEGUN_TOGETHER_MAX == 0:
+                await asyncio.sleep(0)
 
     def _begin(
         self,

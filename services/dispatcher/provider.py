@@ -51,6 +51,11 @@ class Provider:
         """Whether others should stand in: its circuit has opened and not closed again."""
         return self._breaker.troubled
 
+    @property
+    def half(self) -> int:
+        """Half of its places, one at least."""
+        return max(1, self._concurrency // 2)
+
     def reserve(self, wanted: int | None = None) -> int:
         """Take up to `wanted` places, all there are for None; `release` what is not used."""
         room = self._free if wanted is None else min(wanted, self._free)

@@ -1,0 +1,167 @@
+"""When a lane looks into the ledger, and who may begin without waiting there."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, cast
+
+from services.contracts.codec import encode_json
+from services.dispatcher.breaker import BreakerPolicy
+from services.dispatcher.channels.port import Accepted, Outcome
+from services.dispatcher.commands import read_command
+from services.dispatcher.lane import BEGUN_TOGETHER_MAX, POLL_SECONDS, Lane
+from services.dispatcher.ledger import Claim, Ledger, NewSend
+from services.dispatcher.main import make_rules
+from services.dispatcher.provider import Provider
+from services.dispatcher.rates import MemoryRates
+from services.dispatcher.settings import DispatcherSettings
+from services.dispatcher.settler import Settled, Settler
+from services.dispatcher.stops import Stops
+from services.runtime.clock import WallClock
+from services.runtime.metrics import Metrics
+from tests.dispatcher.support import ScriptedChannel, a_command
+
+PLACES = 16
+
+
+class AskedLedger:
+    """Its questions wait until they are answered by hand."""
+
+    def __init__(self) -> None:
+        self.asked: asyncio.Queue[tuple[int, asyncio.Future[list[Claim]]]] = asyncio.Queue()
+
+    async def claim(self, _queue: str, _name: str, limit: int, **_: object) -> list[Claim]:
+        answer: asyncio.Future[list[Claim]] = asyncio.get_running_loop().create_future()
+        self.asked.put_nowait((limit, answer))
+        return await answer
+
+
+class Outcomes:
+    """Takes every outcome for settled at once."""
+
+    def put(self, settled: Settled) -> None:
+        settled.done()
+
+
+def new_sends(first: int, number: int) -> list[NewSend]:
+    """So many of the normal lane."""
+    return [
+        read_command(encode_json(a_command(one)), partition=0, offset=one, queues=("log",))
+        for one in range(first, first + number)
+    ]
+
+
+def claim_of(send: NewSend) -> Claim:
+    """It, as ours."""
+    return Claim(
+        send_id=send.send_id,
+        queue=send.queue,
+        provider="log",
+        attempts=1,
+        attempts_before=0,
+        doubtful=False,
+        cancelled=False,
+        command=send.command,
+        source_partition=0,
+        source_offset=send.source_offset,
+        read_at=0,
+    )
+
+
+@asynccontextmanager
+async def at_work(ledger: AskedLedger, channel: Any) -> AsyncIterator[Lane]:
+    """A lane whose ledger is answered by hand."""
+    metrics = Metrics()
+    provider = Provider(
+        "log",
+        channel,
+        concurrency=PLACES,
+        rate=None,
+        breaker=BreakerPolicy(failures=5, open_seconds=1.0),
+        metrics=metrics,
+    )
+    clock = WallClock()
+    lane = Lane(
+        "log",
+        [provider],
+        ledger=cast(Ledger, ledger),
+        rates=MemoryRates(lambda: clock.stamp(None)),
+        addresses=cast(Any, None),
+        settler=cast(Settler, Outcomes()),
+        rules=make_rules(DispatcherSettings(), clock),
+        metrics=metrics,
+        stops=Stops(),
+    )
+    running = asyncio.create_task(lane.run())
+    try:
+        yield lane
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+
+async def drained(ledger: AskedLedger) -> None:
+    """Answer the first question: nothing waits."""
+    _, answer = await ledger.asked.get()
+    answer.set_result([])
+    await asyncio.sleep(0)
+
+
+async def test_new_sends_begin_at_once_while_the_ledger_is_asked_for_others() -> None:
+    ledger = AskedLedger()
+    async with asyncio.timeout(5), at_work(ledger, ScriptedChannel()) as lane:
+        await drained(ledger)
+        lane.wake()
+        await ledger.asked.get()
+        assert len(lane.offer(new_sends(0, 2), urgent=False)) == 2
+
+
+async def test_nothing_new_overtakes_what_waits_for_a_place() -> None:
+    ledger, held = AskedLedger(), asyncio.Event()
+
+    async def wait(*_: object) -> Outcome:
+        await held.wait()
+        return Accepted()
+
+    channel = ScriptedChannel(wait)
+    async with asyncio.timeout(5), at_work(ledger, channel) as lane:
+        await drained(ledger)
+        # More came together than there are places: some wait in the ledger.
+        many = new_sends(0, PLACES + 1)
+        offered = lane.offer(many, urgent=False)
+        assert len(offered) < len(many)
+        lane.take(offered, [])
+        assert lane.offer(new_sends(100, 1), urgent=False) == {}
+        lane.wake()
+        limit, answer = await ledger.asked.get()
+        answer.set_result([claim_of(send) for send in many[:limit]])
+        while not channel.sent:
+            await asyncio.sleep(0)
+        assert lane.offer(new_sends(100, 1), urgent=False) == {}
+        held.set()
+
+
+async def test_who_calls_while_the_ledger_is_asked_is_looked_for_at_once() -> None:
+    ledger = AskedLedger()
+    loop = asyncio.get_running_loop()
+    async with asyncio.timeout(5), at_work(ledger, ScriptedChannel()) as lane:
+        await drained(ledger)
+        lane.wake()
+        _, answer = await ledger.asked.get()
+        lane.wake()
+        before = loop.time()
+        answer.set_result([])
+        await ledger.asked.get()
+        assert loop.time() - before < POLL_SECONDS / 2
+
+
+async def test_many_that_begin_together_leave_the_loop_to_others_in_between() -> None:
+    ledger, channel = AskedLedger(), ScriptedChannel()
+    number, seen = 3 * BEGUN_TOGETHER_MAX, []
+    async with asyncio.timeout(5), at_work(ledger, channel) as lane:
+        await drained(ledger)
+        lane.take({}, [claim_of(send) for send in new_sends(0, number)])
+        while len(channel.sent) < number:
+            seen.append(len(channel.sent))
+            await asyncio.sleep(0)
+    assert any(0 < count < number for count in seen)

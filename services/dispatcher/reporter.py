@@ -155,13 +155,13 @@ class Reporter:
     async def _send(self, partition: int, records: list[tuple[bytes, bytes]]) -> list[Any]:
         """Whole batches: one future for many records. Returns the acknowledgements to come."""
         sent: list[Any] = []
-        builder = self._producer.create_batch()
+        builder = self._producer.create_batch(self._events)
         for key, value in records:
             if builder.append(timestamp=None, key=key, value=value, headers=_HEADERS) is None:
                 sent.append(
                     await self._producer.send_batch(builder, self._events, partition=partition)
                 )
-                builder = self._producer.create_batch()
+                builder = self._producer.create_batch(self._events)
                 builder.append(timestamp=None, key=key, value=value, headers=_HEADERS)
         sent.append(await self._producer.send_batch(builder, self._events, partition=partition))
         return sent

@@ -1,12 +1,11 @@
 """Settings of the profile store."""
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretStr
 
 from services.contracts.masking import SENSITIVE_TRAITS
 from services.profile_store.jobs.settings import JobSettings
 from services.profile_store.sensitive import Sensitive
 from services.runtime.bearer import BearerTokens
-from services.runtime.sealing import Keyring
 from services.runtime.settings import KafkaSettings
 
 
@@ -32,24 +31,15 @@ class ProfileStoreSettings(KafkaSettings, JobSettings):
     sensitive_traits: str = Field(
         ",".join(SENSITIVE_TRAITS), description="names of traits, comma between"
     )
-    sensitive_keys: SecretStr = Field(
-        SecretStr(""), description="id:base64 of 32 bytes, comma between; the first seals"
-    )
     sensitive_tokens: SecretStr = Field(
         SecretStr(""), description="bearer tokens that may see sensitive traits, comma between"
     )
-
-    @field_validator("sensitive_keys")
-    @classmethod
-    def _are_keys(cls, keys: SecretStr) -> SecretStr:
-        Keyring(keys.get_secret_value())
-        return keys
 
 
 def sensitive_of(settings: ProfileStoreSettings) -> Sensitive:
     """What the settings say of sensitive traits."""
     return Sensitive(
         [name for name in map(str.strip, settings.sensitive_traits.split(",")) if name],
-        Keyring(settings.sensitive_keys.get_secret_value()),
+        settings.keyring(),
         BearerTokens(settings.sensitive_tokens),
     )

@@ -10,6 +10,7 @@ from services.contracts.errors import Malformed, Transient
 from services.contracts.time import Micros
 from services.contracts.topics import DEAD_LETTERS
 from services.runtime.kafka import KAFKA_ERRORS, topic_name
+from services.runtime.sealing import is_frame
 from services.runtime.settings import KafkaSettings
 
 MILLIS: Final = 1000
@@ -19,6 +20,7 @@ def dead_letter_of(
     record: "ConsumerRecord[bytes | None, bytes | None]", error: Malformed, *, origin: str
 ) -> DeadLetter:
     """The record whole, with the reason. Its time is the record's: the same letter each time."""
+    error = blamed(record.value, error)
     at: Micros = record.timestamp * MILLIS
     return DeadLetter(
         code=error.code,
@@ -32,6 +34,13 @@ def dead_letter_of(
         value=record.value,
         headers={name: value or b"" for name, value in record.headers},
     )
+
+
+def blamed(value: bytes | None, error: Malformed) -> Malformed:
+    """Why a record is a dead letter: one that is still sealed is not what was found in it."""
+    if not is_frame(value):
+        return error
+    return Malformed("not_opened", "a sealed value that was changed, or belongs elsewhere")
 
 
 async def send_dead_letter(

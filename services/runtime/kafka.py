@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Iterable
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
@@ -12,6 +12,7 @@ from aiokafka.partitioner import murmur2
 
 from services.contracts.errors import Transient
 from services.contracts.topics import DEAD_LETTER_BYTES_MAX, RECORD_BYTES_MAX, Topic
+from services.runtime.sealed_records import RecordSealing
 from services.runtime.settings import KafkaSettings
 
 PARTITION_CACHE_MAX = 1 << 17
@@ -49,6 +50,10 @@ class _Producer(AIOKafkaProducer):  # type: ignore[misc]  # aiokafka has no type
             await self._tell(topic)
         return await super().send(topic, *args, **options)
 
+    def create_batch(self, topic: str) -> Any:
+        """A batch for this topic and no other; see `_Sealing`."""
+        return super().create_batch()
+
     async def send_batch(self, batch: Any, topic: str, *, partition: int) -> Any:
         if topic not in self._told:
             await self._tell(topic)
@@ -59,9 +64,84 @@ class _Producer(AIOKafkaProducer):  # type: ignore[misc]  # aiokafka has no type
         self._told.add(topic)
 
 
+class _Sealing(_Producer):
+    """Seals every record that it writes, wherever one is of a person."""
+
+    def __init__(self, sealing: RecordSealing, **options: Any) -> None:
+        super().__init__(**options)
+        self._sealing = sealing
+
+    async def send(
+        self,
+        topic: str,
+        value: bytes | None = None,
+        key: bytes | None = None,
+        partition: int | None = None,
+        timestamp_ms: int | None = None,
+        headers: Any = None,
+    ) -> Any:
+        sealed = self._sealing.seal(topic, key, value, headers)
+        return await super().send(topic, sealed, key, partition, timestamp_ms, headers)
+
+    def create_batch(self, topic: str) -> "_SealingBatch":
+        return _SealingBatch(super().create_batch(topic), topic, self._sealing)
+
+    async def send_batch(self, batch: "_SealingBatch", topic: str, *, partition: int) -> Any:
+        if batch.topic != topic:
+            raise ValueError(f"a batch sealed for {batch.topic} cannot go to {topic}")
+        return await super().send_batch(batch.inner, topic, partition=partition)
+
+
+class _SealingBatch:
+    """A batch of aiokafka whose records are sealed as they are appended."""
+
+    def __init__(self, inner: Any, topic: str, sealing: RecordSealing) -> None:
+        self.inner = inner
+        self.topic = topic
+        self._sealing = sealing
+
+    def append(
+        self, *, timestamp: int | None, key: bytes | None, value: bytes | None, headers: Any = ()
+    ) -> Any:
+        """See aiokafka: None where there is no room."""
+        sealed = self._sealing.seal(self.topic, key, value, headers)
+        return self.inner.append(
+            timestamp=timestamp, key=key, value=sealed, headers=list(headers or ())
+        )
+
+    def record_count(self) -> int:
+        """How many records it has."""
+        count: int = self.inner.record_count()
+        return count
+
+
+class _Consumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka has no types
+    """Opens what is sealed; see `RecordSealing.open_in_place` for what cannot be opened."""
+
+    def __init__(self, sealing: RecordSealing, *topics: str, **options: Any) -> None:
+        super().__init__(*topics, **options)
+        self._sealing = sealing
+
+    async def getone(self, *partitions: Any) -> Any:
+        record = await super().getone(*partitions)
+        self._sealing.open_in_place((record,))
+        return record
+
+    async def getmany(self, *partitions: Any, **options: Any) -> Any:
+        found = await super().getmany(*partitions, **options)
+        for records in found.values():
+            self._sealing.open_in_place(records)
+        return found
+
+
 def make_producer(settings: KafkaSettings, *, linger_ms: int = 0) -> AIOKafkaProducer:
-    """A producer that reports success only when all in-sync replicas have the record."""
-    return _Producer(
+    """A producer that reports success only when all in-sync replicas have the record.
+
+    With `sensitive_keys` it seals what it writes, and `make_consumer`'s opens it.
+    """
+    sealing = RecordSealing(settings)
+    kind = partial(_Sealing, sealing) if sealing.on else _Producer
+    return kind(
         bootstrap_servers=settings.kafka,
         acks="all",
         enable_idempotence=settings.kafka_idempotence,
@@ -77,7 +157,8 @@ def make_consumer(
     settings: KafkaSettings, *topics: Topic, group: str | None, fetch_wait_ms: int = 20
 ) -> AIOKafkaConsumer:
     """A consumer that commits only when told to; `group` None reads without a group."""
-    return AIOKafkaConsumer(
+    return _Consumer(
+        RecordSealing(settings),
         *(topic_name(settings, topic) for topic in topics),
         bootstrap_servers=settings.kafka,
         group_id=None if group is None else settings.topic_prefix + group,

@@ -7,10 +7,11 @@ same; docs/configuration.md and deploy/cuestream.env list all of them.
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from services.runtime.clock import ClockMode
+from services.runtime.sealing import Keyring
 
 SECRETS_DIR = Path("/run/secrets")
 
@@ -32,7 +33,25 @@ class ProcessSettings(BaseSettings):
     workspace: str = Field("default", pattern="^[a-z][a-z0-9_]{0,63}$")
 
 
-class KafkaSettings(ProcessSettings):
+class SealingSettings(ProcessSettings):
+    """A process that keeps personal data at rest, or reads what another keeps."""
+
+    sensitive_keys: SecretStr = Field(
+        SecretStr(""), description="id:base64 of 32 bytes, comma between; the first seals"
+    )
+
+    @field_validator("sensitive_keys")
+    @classmethod
+    def _are_keys(cls, keys: SecretStr) -> SecretStr:
+        Keyring(keys.get_secret_value())
+        return keys
+
+    def keyring(self) -> Keyring:
+        """A new ring of the keys."""
+        return Keyring(self.sensitive_keys.get_secret_value())
+
+
+class KafkaSettings(SealingSettings):
     """A process that talks to Kafka."""
 
     kafka: str = Field("127.0.0.1:9092", description="bootstrap servers, host:port[,host:port]")

@@ -94,14 +94,14 @@ class Lanes:
         await producer.start()
         topic = topic_name(self._made.settings, COMMANDS)
         partitions = len(await producer.partitions_for(topic))
-        builders = {number: producer.create_batch() for number in range(partitions)}
+        builders = {number: producer.create_batch(topic) for number in range(partitions)}
         sent: list[asyncio.Future[object]] = []
         for _ in range(count):
             key, value = self._next(trigger, endpoint)
             place = partition_of(key, partitions)
             if builders[place].append(timestamp=None, key=key, value=value) is None:
                 sent.append(await producer.send_batch(builders[place], topic, partition=place))
-                builders[place] = producer.create_batch()
+                builders[place] = producer.create_batch(topic)
                 builders[place].append(timestamp=None, key=key, value=value)
         for place, builder in builders.items():
             if builder.record_count():

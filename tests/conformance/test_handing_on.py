@@ -1,17 +1,25 @@
 """What is fetched is handed on or read again: the cases a broker brings about only by chance."""
 
+from base64 import b64encode
 from collections import defaultdict, deque
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
 from aiokafka import TopicPartition
 from faust.types import TP
+from pydantic import SecretStr
 
 from services.runtime.batch.consumer import BatchConsumer, BatchMessage
 from services.runtime.batch.fetch import BatchConsumerThread, Fetched
+from services.runtime.sealed_records import RecordSealing
+from services.runtime.sealing import MissingKey, Unopened
+from services.runtime.settings import KafkaSettings
 from tests.worker.driver import Row
 
 A, B = TP("events", 0), TP("events", 1)
+CHANGELOG = TP("triggers-state-changelog", 0)
+KEYS = f"k1:{b64encode(bytes(32)).decode()}"
 
 
 def rows(first: int, last: int) -> list[Any]:
@@ -36,13 +44,15 @@ class Consumer:
     _flows = BatchConsumer._flows
     _batches = BatchConsumer._batches
     _hand_on = BatchConsumer._hand_on
+    _open = BatchConsumer._open
 
-    def __init__(self, records_max: int = 100) -> None:
+    def __init__(self, records_max: int = 100, keys: str = "") -> None:
         self._thread = Thread()
         self.app = SimpleNamespace(
             consumer_generation_id=7,
             options=SimpleNamespace(batch_records_max=records_max),
-            topics=SimpleNamespace(acks_enabled_for=lambda _: True),
+            topics=SimpleNamespace(acks_enabled_for=lambda topic: topic == "events"),
+            sealing=RecordSealing(KafkaSettings(sensitive_keys=SecretStr(keys))),
         )
         self.flow_active, self.should_stop = True, False
         self.active = {A, B}
@@ -69,6 +79,31 @@ async def test_all_of_a_fetch_is_handed_on_in_pieces() -> None:
     consumer.fetch(A, 3, 13, start=1)
     assert await consumer.handed_on() == [(A, 1, 6), (A, 7, 10), (A, 11, 12)]
     assert consumer._thread.rewound == {}
+
+
+def sealed(tp: TP, *, topic: str | None = None) -> list[Any]:
+    """One row as a process with the key wrote it, for this topic or another."""
+    sealing = RecordSealing(KafkaSettings(sensitive_keys=SecretStr(KEYS)))
+    return [Row(offset=0, key=b"ann", value=sealing.seal(topic or tp.topic, b"ann", b"{}", None))]
+
+
+@pytest.mark.parametrize("tp", [A, CHANGELOG])
+async def test_what_is_sealed_is_handed_on_opened(tp: TP) -> None:
+    consumer = Consumer(keys=KEYS)
+    consumer.fetched[tp] = Fetched(sealed(tp), 0, consumer._thread.current_assignment)
+    consumer.active = {tp}
+    taken = [message async for _, message in consumer.getmany(1.0)]  # type: ignore[misc]
+    assert [row.value for message in taken for row in message.value] == [b"{}"]
+
+
+async def test_a_changelog_that_cannot_be_read_is_not_handed_on() -> None:
+    for keys, topic, error in (("", None, MissingKey), (KEYS, "events", Unopened)):
+        consumer = Consumer(keys=keys)
+        rows = sealed(CHANGELOG, topic=topic)
+        consumer.fetched[CHANGELOG] = Fetched(rows, 0, consumer._thread.current_assignment)
+        consumer.active = {CHANGELOG}
+        with pytest.raises(error, match="triggers-state-changelog@0"):
+            await consumer.handed_on()
 
 
 async def test_what_was_handed_on_before_is_left_out() -> None:

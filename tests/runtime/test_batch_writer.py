@@ -39,7 +39,7 @@ class Producer:
     def __init__(self) -> None:
         self.sent: list[tuple[list[Headed], asyncio.Future[Place]]] = []
 
-    def create_batch(self) -> Batch:
+    def create_batch(self, topic: str) -> Batch:
         return Batch()
 
     async def send_batch(self, batch: Batch, topic: str, *, partition: int) -> object:

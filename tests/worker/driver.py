@@ -24,6 +24,7 @@ from services.contracts.topics import (
 from services.runtime.batch.states import PartitionStates
 from services.runtime.batch.writer import Headers
 from services.runtime.kafka import partition_of
+from services.runtime.sealing import Keyring
 from services.triggers.worker.engine_port import Engine
 from services.triggers.worker.fold import PartitionFold
 from services.triggers.worker.reading import META_KEY
@@ -163,7 +164,9 @@ class Partition:
         replay: bool = False,
         everyone: bool = False,
         number: int = PARTITION,
+        keys: Keyring | None = None,
     ) -> None:
+        self.keys = keys
         self.number = number
         # Whoever else's logs are written to: (partition, key, value, headers), in order.
         self.hops: list[tuple[int, bytes | None, bytes, Headers]] = []
@@ -192,6 +195,7 @@ class Partition:
             partition=self.number,
             partitions=PARTITIONS,
             replay=self.replay,
+            keys=self.keys,
         )
 
     def _write(self, flush: Flush) -> None:

@@ -16,6 +16,7 @@ from services.runtime.batch.consumer import BatchConsumer, BatchMessage, BatchSc
 from services.runtime.batch.private_names import check_versions
 from services.runtime.batch.states import States
 from services.runtime.batch.tables import BatchTable, BatchTableManager, Recovered
+from services.runtime.sealed_records import RecordSealing
 from services.runtime.settings import KafkaSettings
 
 BATCHES_WAITING_MAX: Final = 8
@@ -49,6 +50,7 @@ class BatchApp(faust.App):
     """A Faust app that reads in batches and keeps its states in `states`."""
 
     options: BatchOptions
+    sealing: RecordSealing
     states: States
     on_recovered: Recovered
     consumer: BatchConsumer
@@ -117,6 +119,7 @@ def build_app(
         producer_acks=-1,
     )
     app.options = options
+    app.sealing = RecordSealing(settings)
     app.states = states
     app.on_recovered = on_recovered
     bind_to_running_loop(app)

@@ -50,7 +50,7 @@ class BatchWriter:
 
     async def _write(self, topic: str, partition: int, records: Iterable[Headed]) -> int | None:
         under_way: asyncio.Future[Any] | None = None
-        builder = self._producer.create_batch()
+        builder = self._producer.create_batch(topic)
         for key, value, headers in records:
             if value is not None and len(value) > VALUE_BYTES_MAX:
                 raise ValueError(f"a record of {len(value)} bytes for {topic}")
@@ -58,7 +58,7 @@ class BatchWriter:
                 if under_way is not None:
                     await under_way
                 under_way = await self._send(builder, topic, partition)
-                builder = self._producer.create_batch()
+                builder = self._producer.create_batch(topic)
                 _append(builder, key, value, headers)
         if under_way is not None:
             await under_way

@@ -20,6 +20,7 @@ from services.contracts.topics import KIND_EVENT, KIND_MARKER, KIND_TICK
 from services.runtime.batch.states import PartitionStates
 from services.runtime.batch.writer import VALUE_BYTES_MAX
 from services.runtime.kafka import partition_of
+from services.runtime.sealing import Keyring
 from services.triggers.worker.engine_port import Engine, state_decoder
 from services.triggers.worker.failures import engine_error, log_failure
 from services.triggers.worker.flushing import FlushBuilder
@@ -78,6 +79,7 @@ class PartitionFold:
         partition: int,
         partitions: int,
         replay: bool,
+        keys: Keyring | None = None,
     ) -> None:
         self.states = states
         self._engine = engine
@@ -90,7 +92,7 @@ class PartitionFold:
         self._waking = Waking(states, engine, self._bytes)
         self.timers = self._waking.timers
         self._rules: Any = None
-        self._letters = Letters(topic, partition)
+        self._letters = Letters(topic, partition, keys)
         self._flushes = FlushBuilder(engine, partitions)
         self._out = engine.outputs(partition)
         self._replayed = 0
@@ -120,8 +122,7 @@ class PartitionFold:
     @property
     def people(self) -> int:
         """How many people's states are held."""
-        stored = self.states.stored
-        return len(stored) - (META_KEY in stored)
+        return len(self.states.stored) - (META_KEY in self.states.stored)
 
     def run(self, records: Sequence[Record]) -> Steps:
         """Fold consecutive records; the last step is always a `Flush` with `last` set.
@@ -214,8 +215,7 @@ class PartitionFold:
         index: int | None,
         thing: Any,
     ) -> Any:
-        """The engine did not take it: a dead letter, and what a bug half did is undone; gives
-        the person's state."""
+        """The engine did not take it: a dead letter; what a bug half did is undone. Gives state."""
         if isinstance(error, Malformed):
             if applied < 0:
                 state.applied = applied  # so that nobody comes into being by a bad event

@@ -7,6 +7,8 @@ from services.contracts.codec import encode_json
 from services.contracts.deadletter import DeadLetter
 from services.contracts.errors import Malformed
 from services.contracts.topics import DEAD_LETTER_BYTES_MAX
+from services.runtime.dead_letters import blamed
+from services.runtime.sealing import Keyring, is_frame
 from services.triggers.worker.reading import MILLIS, Record
 
 ORIGIN: Final = "triggers"
@@ -18,7 +20,8 @@ VALUE_KEPT_BYTES_MAX: Final = (DEAD_LETTER_BYTES_MAX - _ROOM_BYTES) * 3 // 4
 class Letters:
     """Collects the letters of one stretch of one partition."""
 
-    def __init__(self, topic: str, partition: int) -> None:
+    def __init__(self, topic: str, partition: int, keys: Keyring | None = None) -> None:
+        self._keys = Keyring("") if keys is None else keys
         self._topic = topic
         self._partition = partition
         self._letters: list[DeadLetter] = []
@@ -38,7 +41,13 @@ class Letters:
 
         `key` and `value` go before the record's own. The letter's time is the record's, so
         that deciding again writes the same letter.
+
+        Raises:
+            MissingKey: with a key that is not listed it could be read: it is no dead letter.
         """
+        if is_frame(record.value):
+            self._keys.require(record.value, f"{self._topic}@{record.offset}")
+            error = blamed(record.value, error)
         if value is None:
             value = record.value if index is None else encode_json(thing)
         reason = error.message

@@ -97,6 +97,7 @@ class Worker:
             partition=partition,
             partitions=self._partitions,
             replay=self._replay,
+            keys=self._app.sealing.keys,
         )
         return Lane(
             fold,

@@ -117,14 +117,14 @@ async def test_new_sends_begin_at_once_while_the_ledger_is_asked_for_others() ->
 
 
 async def test_nothing_new_overtakes_what_waits_for_a_place() -> None:
-    ledger, held = AskedLedger(), asyncio.Event()
+    ledger, begun, held = AskedLedger(), asyncio.Event(), asyncio.Event()
 
     async def wait(*_: object) -> Outcome:
+        begun.set()
         await held.wait()
         return Accepted()
 
-    channel = ScriptedChannel(wait)
-    async with asyncio.timeout(5), at_work(ledger, channel) as lane:
+    async with asyncio.timeout(5), at_work(ledger, ScriptedChannel(wait)) as lane:
         await drained(ledger)
         # More came together than there are places: some wait in the ledger.
         many = new_sends(0, PLACES + 1)
@@ -135,8 +135,7 @@ async def test_nothing_new_overtakes_what_waits_for_a_place() -> None:
         lane.wake()
         limit, answer = await ledger.asked.get()
         answer.set_result([claim_of(send) for send in many[:limit]])
-        while not channel.sent:
-            await asyncio.sleep(0)
+        await begun.wait()
         assert lane.offer(new_sends(100, 1), urgent=False) == {}
         held.set()
 

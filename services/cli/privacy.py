@@ -18,13 +18,15 @@ from services.contracts.control import Erase
 from services.contracts.errors import CuestreamError
 from services.contracts.topics import EVENTS, KIND_ERASE, KIND_HEADER, TOPICS
 from services.dispatcher import erasing as dispatcher_erasing
+from services.dispatcher.resealing import reseal as reseal_sends
 from services.profile_store import erasing as profile_store_erasing
-from services.profile_store.resealing import reseal
+from services.profile_store.resealing import reseal as reseal_profiles
 from services.profile_store.settings import ProfileStoreSettings, sensitive_of
 from services.runtime.clock import WallClock
 from services.runtime.database import make_engine
 from services.runtime.erasing import Erasures
 from services.runtime.kafka import make_producer, partition_of, topic_name
+from services.runtime.sealing import SETTING, Resealed
 from services.runtime.settings import load
 from services.runtime.topic_reading import partitions_of
 
@@ -88,23 +90,28 @@ def erase_command(
 
 @app.command("reseal")
 def reseal_command() -> None:
-    """Seal the sensitive traits of all profiles again, with the first of the keys.
+    """Seal everything in PostgreSQL again, with the first of the keys: traits, commands, messages.
 
-    Add a new key before the others, restart the profile store, run this, take the old one away.
+    Add a new key before the others, restart all processes, run this. docs/privacy.md says when
+    the old key can be taken away.
     """
 
-    async def work(settings: ProfileStoreSettings, engine: AsyncEngine) -> Any:
+    async def work(settings: ProfileStoreSettings, engine: AsyncEngine) -> dict[str, Resealed]:
         sensitive = sensitive_of(settings)
         if not sensitive.keys.sealing:
-            raise CuestreamError("there is no key to seal with: set CUESTREAM_SENSITIVE_KEYS")
-        return await reseal(engine, sensitive)
+            raise CuestreamError(f"there is no key to seal with: set {SETTING}")
+        return {
+            "profiles": await reseal_profiles(engine, sensitive),
+            "commands, messages and tasks": await reseal_sends(engine, sensitive.keys),
+        }
 
     done = _with_engine(work)
-    typer.echo(
-        f"{done.looked_at} profiles, {done.sealed} sealed again,"
-        f" {done.unopened} not opened by any key"
-    )
-    if done.unopened:
+    for what, one in done.items():
+        typer.echo(
+            f"{one.looked_at} {what}, {one.sealed} sealed again,"
+            f" {one.unopened} not opened by any key"
+        )
+    if any(one.unopened for one in done.values()):
         raise typer.Exit(1)
 
 

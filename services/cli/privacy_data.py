@@ -20,6 +20,7 @@ from services.contracts.topics import (
 from services.profile_store.sensitive import Sensitive
 from services.runtime.database import transient_errors
 from services.runtime.kafka import partition_of
+from services.runtime.sealing import Unopened
 from services.runtime.settings import KafkaSettings
 from services.runtime.topic_reading import partitions_of, read_topic
 from services.triggers.engine import PersonState
@@ -59,6 +60,8 @@ async def known_as(settings: KafkaSettings, engine: AsyncEngine, person: str) ->
             state = await state_from_topic(
                 settings, newest, partition_of(newest.encode(), partitions)
             )
+        except Unopened:
+            raise  # they are known, to whoever has the key
         except CuestreamError:
             break
         names += [newest, *state.aliases, *state.merged]

@@ -60,7 +60,7 @@ class Front:
         self.app: FastAPI = make_app(
             reader, tokens=BearerTokens(settings), metrics=metrics, health=health
         )
-        add_tasks(self.app, TaskStore(engine))
+        add_tasks(self.app, TaskStore(engine, settings.keyring()))
         self.app.include_router(erasure_routes(erasures_of(engine)))
         links = build_links(settings)
         if links is None:
@@ -81,7 +81,10 @@ class Front:
             bounce_token=settings.dispatcher_bounce_token.get_secret_value(),
         )
         inbox = InboxDoors(
-            links=links, store=InboxStore(engine), streams=self.streams, receipts=self.receipts
+            links=links,
+            store=InboxStore(engine, settings.keyring()),
+            streams=self.streams,
+            receipts=self.receipts,
         )
         add_doors(self.app, doors)
         add_inbox(self.app, inbox)

@@ -8,7 +8,9 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.contracts.time import DAY, Micros
+from services.dispatcher.ledger import place_of
 from services.runtime.database import transient_errors
+from services.runtime.sealing import Keyring
 
 ITEMS_MAX: Final = 100
 READ_TOGETHER_MAX: Final = 100
@@ -83,11 +85,13 @@ class ReadItem(msgspec.Struct, frozen=True, kw_only=True):
 class InboxStore:
     """The table of the inbox. Each method raises `Transient` while the database is away.
 
-    Whoever turned out to be another has one inbox with them, under each of their names.
+    Whoever turned out to be another has one inbox with them, under each of their names. Texts
+    are kept sealed where `keys` has any; one that cannot be opened raises `Unopened`.
     """
 
-    def __init__(self, engine: AsyncEngine) -> None:
+    def __init__(self, engine: AsyncEngine, keys: Keyring | None = None) -> None:
         self._engine = engine
+        self._keys = Keyring("") if keys is None else keys
 
     async def put(
         self,
@@ -106,8 +110,8 @@ class InboxStore:
             "person": person,
             "trigger": trigger,
             "category": category,
-            "title": title.replace("\0", ""),
-            "body": body.replace("\0", ""),
+            "title": self._keys.seal_text(title.replace("\0", ""), place_of(message_id)),
+            "body": self._keys.seal_text(body.replace("\0", ""), place_of(message_id)),
             "expires_at": expires_at,
             "notices": NOTICES,
         }
@@ -128,7 +132,14 @@ class InboxStore:
         with transient_errors():
             async with self._engine.connect() as connection:
                 rows = (await connection.execute(_LIST, values)).mappings().all()
-        return [Item(**row) for row in rows]
+        return [Item(**{**row, **self._texts(row)}) for row in rows]
+
+    def _texts(self, row: Any) -> dict[str, str]:
+        id_ = row["message_id"]
+        return {
+            name: self._keys.open_text(row[name], place_of(id_), f"message {id_}")
+            for name in ("title", "body")
+        }
 
     async def unread(self, person: str) -> int:
         """How many of a person's messages are not read and have not expired."""

@@ -16,6 +16,7 @@ from services.contracts.time import Micros
 from services.dispatcher import ledger_sql as sql
 from services.dispatcher.policy import SendState
 from services.runtime.database import transient_errors
+from services.runtime.sealing import Keyring
 
 
 class NewSend(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -99,11 +100,15 @@ class Ledger:
     """The ledger; instances on several machines may work on it at the same time.
 
     `lease_micros` is how long a claim, or the duty to report, stays with one process: every
-    `Ledger` counts as one.
+    `Ledger` counts as one. Commands are kept sealed where `keys` has any; one that cannot be
+    opened raises `Unopened`, and stays what it was once its lease is over.
     """
 
-    def __init__(self, engine: AsyncEngine, *, lease_micros: int) -> None:
+    def __init__(
+        self, engine: AsyncEngine, *, lease_micros: int, keys: Keyring | None = None
+    ) -> None:
         self._engine = engine
+        self._keys = Keyring("") if keys is None else keys
         self._lease = lease_micros
         self._holder = uuid4().hex
 
@@ -116,6 +121,8 @@ class Ledger:
         columns: dict[str, Any] = {
             name: [getattr(send, name) for send in sends] for name in NewSend.__struct_fields__
         }
+        if self._keys.sealing:
+            columns["command"] = [sealed(send, self._keys) for send in sends]
         with transient_errors():
             async with self._engine.begin() as connection:
                 columns |= {"lease": self._lease, "holder": self._holder}
@@ -158,7 +165,7 @@ class Ledger:
             holder=self._holder,
         )
         # UPDATE gives its rows in any order.
-        return [_claim(row) for row in sorted(rows, key=lambda row: (row.rank, row.read_at))]
+        return [self._claim(row) for row in sorted(rows, key=lambda row: (row.rank, row.read_at))]
 
     async def due(
         self, queue: str, provider: str, limit: int, *, bulk: int, any_: bool = True
@@ -174,12 +181,12 @@ class Ledger:
         rows = await self._rows(
             sql.MINE, queue=queue, held=list(held), holder=self._holder, lease=self._lease
         )
-        return [_claim(row) for row in rows]
+        return [self._claim(row) for row in rows]
 
     async def interrupted(self, limit: int) -> list[Claim]:
         """Take over sends whose holder died or stalled with the effect unknown."""
         rows = await self._rows(sql.INTERRUPTED, limit=limit, lease=self._lease)
-        return [_claim(row) for row in rows]
+        return [self._claim(row) for row in rows]
 
     async def settle(self, results: Sequence[Result], *, told: bool = False) -> set[str]:
         """Write results down; returns the ids that were still ours to decide.
@@ -208,12 +215,12 @@ class Ledger:
     async def unreported(self, limit: int) -> list[Finished]:
         """Take over finished sends whose report nobody has had acknowledged in time."""
         rows = await self._rows(sql.UNREPORTED, limit=limit, lease=self._lease)
-        return [_finished(row) for row in rows]
+        return [self._finished(row) for row in rows]
 
     async def expire(self, limit: int, *, at: Micros) -> list[Finished]:
         """End waiting sends whose time is over; whoever gets them reports them."""
         rows = await self._rows(sql.EXPIRE, limit=limit, at=at, lease=self._lease)
-        return [_finished(row) for row in rows]
+        return [self._finished(row) for row in rows]
 
     async def mark_reported(self, finished: Sequence[Finished]) -> None:
         """The reports are acknowledged; the commands' bytes are forgotten."""
@@ -246,6 +253,52 @@ class Ledger:
                     await connection.execute(sql.QUICK)
                 return (await connection.execute(statement, parameters)).all()
 
+    def _claim(self, row: Any) -> Claim:
+        return Claim(
+            send_id=row.send_id,
+            queue=row.queue,
+            provider=row.provider,
+            attempts=row.attempts,
+            attempts_before=row.attempts_before,
+            doubtful=row.doubtful,
+            cancelled=row.cancelled,
+            command=opened(row.command, row.send_id, self._keys),
+            source_partition=row.source_partition,
+            source_offset=row.source_offset,
+            read_at=row.read_at,
+        )
+
+    def _finished(self, row: Any) -> Finished:
+        command = row.command
+        return Finished(
+            send_id=row.send_id,
+            person=row.person,
+            trigger=row.trigger,
+            channel=row.channel,
+            state=SendState(row.state),
+            attempts=row.attempts,
+            reason=row.reason,
+            finished_at=row.finished_at,
+            command=None if command is None else opened(command, row.send_id, self._keys),
+            source_partition=row.source_partition,
+            source_offset=row.source_offset,
+        )
+
+
+def sealed(send: NewSend, keys: Keyring) -> bytes:
+    """A send's command as its row holds it."""
+    return keys.seal_bytes(send.command, place_of(send.send_id))
+
+
+def opened(command: bytes, send_id: str, keys: Keyring) -> bytes:
+    """The command of a row; raises `Unopened`."""
+    return keys.open_bytes(command, place_of(send_id), f"the command of send {send_id}")
+
+
+def place_of(id_: str) -> bytes:
+    """Where a value of the send with this id belongs: what is sealed opens nowhere else."""
+    return f"dispatcher\0{id_}".encode()
+
 
 def _first_claim(send: NewSend, row: Any) -> Claim:
     return Claim(
@@ -260,36 +313,4 @@ def _first_claim(send: NewSend, row: Any) -> Claim:
         source_partition=send.source_partition,
         source_offset=send.source_offset,
         read_at=row.read_at,
-    )
-
-
-def _claim(row: Any) -> Claim:
-    return Claim(
-        send_id=row.send_id,
-        queue=row.queue,
-        provider=row.provider,
-        attempts=row.attempts,
-        attempts_before=row.attempts_before,
-        doubtful=row.doubtful,
-        cancelled=row.cancelled,
-        command=row.command,
-        source_partition=row.source_partition,
-        source_offset=row.source_offset,
-        read_at=row.read_at,
-    )
-
-
-def _finished(row: Any) -> Finished:
-    return Finished(
-        send_id=row.send_id,
-        person=row.person,
-        trigger=row.trigger,
-        channel=row.channel,
-        state=SendState(row.state),
-        attempts=row.attempts,
-        reason=row.reason,
-        finished_at=row.finished_at,
-        command=row.command,
-        source_partition=row.source_partition,
-        source_offset=row.source_offset,
     )

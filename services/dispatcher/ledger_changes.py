@@ -9,8 +9,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from services.contracts.command import Cancel
 from services.contracts.time import DAY, Micros
 from services.dispatcher import ledger_sql as sql
-from services.dispatcher.ledger import NewSend
+from services.dispatcher.ledger import NewSend, sealed
 from services.runtime.database import transient_errors
+from services.runtime.sealing import Keyring
 
 REASON_CHARS_MAX = 200
 PRUNE_ROWS_MAX = 10_000
@@ -29,8 +30,9 @@ class LedgerChanges:
     """Each method is one transaction, may be repeated, and raises `Transient` while the
     database is away."""
 
-    def __init__(self, engine: AsyncEngine) -> None:
+    def __init__(self, engine: AsyncEngine, keys: Keyring | None = None) -> None:
         self._engine = engine
+        self._keys = Keyring("") if keys is None else keys
 
     async def cancel(self, cancels: Sequence[Cancel], *, at: Micros | None) -> int:
         """Take sends back; returns how many that waited have ended.
@@ -90,7 +92,7 @@ class LedgerChanges:
         """
         values = {
             "send_id": [send.send_id for send in sends],
-            "command": [send.command for send in sends],
+            "command": [sealed(send, self._keys) for send in sends],
             "expires_at": [send.expires_at for send in sends],
             "queue": [send.queue for send in sends],
         }

@@ -84,8 +84,9 @@ class Dispatcher:
         clock = make_clock(settings.clock)
         self._channels = channels
         self.reader = LedgerReader(engine)
-        self._ledger = Ledger(engine, lease_micros=int(settings.dispatcher_lease_seconds * SECOND))
-        changes, moves = LedgerChanges(engine), Moves(engine)
+        keys, lease = settings.keyring(), settings.dispatcher_lease_seconds
+        self._ledger = Ledger(engine, lease_micros=int(lease * SECOND), keys=keys)
+        changes, moves = LedgerChanges(engine, keys), Moves(engine)
         self.erasures = erasures_of(engine)
         addresses = PostgresAddresses(engine, make_quarantine(settings))
         self._reporter = Reporter(producer, self._ledger, settings, metrics)

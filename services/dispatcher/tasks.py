@@ -8,7 +8,9 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.contracts.time import Micros
+from services.dispatcher.ledger import place_of
 from services.runtime.database import transient_errors
+from services.runtime.sealing import Keyring
 
 TASKS_MAX: Final = 200
 TITLE_CHARS_MAX: Final = 500
@@ -56,17 +58,22 @@ WHERE task_id = :task_id AND done_at IS NULL
 
 
 class TaskStore:
-    """The table of tasks. Each method raises `Transient` while the database is away."""
+    """The table of tasks. Each method raises `Transient` while the database is away.
 
-    def __init__(self, engine: AsyncEngine) -> None:
+    Texts are kept sealed where `keys` has any; one that cannot be opened raises `Unopened`.
+    """
+
+    def __init__(self, engine: AsyncEngine, keys: Keyring | None = None) -> None:
         self._engine = engine
+        self._keys = Keyring("") if keys is None else keys
 
     async def put(self, task: Task) -> None:
         """Make it, if it was not made before."""
         values = {name: getattr(task, name) for name in ("task_id", "person", "trigger", "team")}
         values["created_at"] = task.created_at
-        values["title"] = _stored(task.title)[:TITLE_CHARS_MAX]
-        values["body"] = _stored(task.body)[:BODY_CHARS_MAX]
+        place = place_of(task.task_id)
+        values["title"] = self._keys.seal_text(_stored(task.title)[:TITLE_CHARS_MAX], place)
+        values["body"] = self._keys.seal_text(_stored(task.body)[:BODY_CHARS_MAX], place)
         await self._write(_PUT, values)
 
     async def find(self, task_id: UUID) -> Task | None:
@@ -94,7 +101,14 @@ class TaskStore:
         with transient_errors():
             async with self._engine.connect() as connection:
                 rows = (await connection.execute(statement, values)).mappings().all()
-        return [Task(**row) for row in rows]
+        return [Task(**{**row, **self._texts(row)}) for row in rows]
+
+    def _texts(self, row: Any) -> dict[str, str]:
+        id_ = row["task_id"]
+        return {
+            name: self._keys.open_text(row[name], place_of(id_), f"task {id_}")
+            for name in ("title", "body")
+        }
 
 
 def _stored(value: str) -> str:

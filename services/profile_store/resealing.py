@@ -2,7 +2,6 @@
 
 from typing import Any, Final
 
-import msgspec
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -10,6 +9,7 @@ from services.contracts.masking import is_sensitive
 from services.profile_store.jsonb import from_jsonb, from_text, to_jsonb
 from services.profile_store.sensitive import Sensitive
 from services.runtime.database import transient_errors
+from services.runtime.sealing import Resealed
 
 PAGE: Final = 500
 
@@ -24,14 +24,6 @@ FROM unnest(CAST(:person AS text[]), CAST(:as_of AS bigint[]), CAST(:offset AS b
     CAST(:traits AS text[])) AS g (person, as_of, source_offset, traits)
 WHERE p.person = g.person AND p.as_of = g.as_of AND p.source_offset = g.source_offset
 """)
-
-
-class Resealed(msgspec.Struct, frozen=True, kw_only=True):
-    """How many profiles were looked at, sealed again, and could not be opened."""
-
-    looked_at: int = 0
-    sealed: int = 0
-    unopened: int = 0
 
 
 async def reseal(engine: AsyncEngine, sensitive: Sensitive) -> Resealed:
@@ -61,11 +53,7 @@ async def reseal(engine: AsyncEngine, sensitive: Sensitive) -> Resealed:
                         changed["traits"].append(to_jsonb(traits))
                 if changed["person"]:
                     await connection.execute(_PUT, changed)
-        done = Resealed(
-            looked_at=done.looked_at + len(rows),
-            sealed=done.sealed + len(changed["person"]),
-            unopened=done.unopened + unopened,
-        )
+        done += Resealed(looked_at=len(rows), sealed=len(changed["person"]), unopened=unopened)
         if len(rows) < PAGE:
             return done
         after = rows[-1].person

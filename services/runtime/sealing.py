@@ -82,6 +82,14 @@ def is_frame(value: bytes | None) -> bool:
     return bool(value) and value[0] == FRAME  # type: ignore[index]  # not None: it has a length
 
 
+def _frame_of(text: str) -> bytes:
+    """What follows the first character; empty where that is no base64."""
+    try:
+        return b64decode(text[len(SEALED_TEXT) :], validate=True)
+    except Base64Error:
+        return b""
+
+
 def _parts(value: bytes) -> _Frame:
     """Raises `Unopened` for what only looks like a frame."""
     length = value[2] if len(value) > _HEAD_BYTES else 0
@@ -94,6 +102,21 @@ def _parts(value: bytes) -> _Frame:
         raise Unopened("this is no sealed value")
     nonce = _NONCE_BEFORE_COUNT + value[count_at:sealed_at]
     return _Frame(name, value[salt_at:count_at], nonce, value[sealed_at:])
+
+
+class Resealed(msgspec.Struct, frozen=True, kw_only=True):
+    """How many values were looked at, sealed again, and could not be opened."""
+
+    looked_at: int = 0
+    sealed: int = 0
+    unopened: int = 0
+
+    def __add__(self, other: "Resealed") -> "Resealed":
+        return Resealed(
+            looked_at=self.looked_at + other.looked_at,
+            sealed=self.sealed + other.sealed,
+            unopened=self.unopened + other.unopened,
+        )
 
 
 class Keyring:
@@ -200,10 +223,7 @@ class Keyring:
         """
         if not value.startswith(SEALED_TEXT):
             return value
-        try:
-            frame = b64decode(value[len(SEALED_TEXT) :], validate=True)
-        except Base64Error:
-            return value
+        frame = _frame_of(value)
         return self.open_bytes(frame, place, where).decode() if is_frame(frame) else value
 
     @property
@@ -216,6 +236,11 @@ class Keyring:
         if self._first is None:
             return False
         return not value.startswith(self._head[:-_SALT_BYTES])
+
+    def is_old_text(self, value: str) -> bool:
+        """The same of a text."""
+        sealed = value.startswith(SEALED_TEXT)
+        return self.is_old_frame(_frame_of(value) if sealed else b"")
 
     def _key_of(self, name: str, salt: bytes) -> AESGCM:
         known = self._of_salt.get((name, salt))

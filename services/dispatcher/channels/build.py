@@ -64,7 +64,7 @@ def build_channels(
         SystemExit: the file of a secret cannot be used.
     """
     links = build_links(settings)
-    tasks = None if engine is None else TaskStore(engine)
+    tasks = None if engine is None else TaskStore(engine, settings.keyring())
     served = {
         NOBODY: Served(channel=NobodyChannel(), concurrency=NOBODY_CONCURRENCY),
         "log": Served(
@@ -84,7 +84,7 @@ def build_channels(
         )
     if engine is not None:
         served["inbox"] = Served(
-            channel=InboxChannel(InboxStore(engine)),
+            channel=InboxChannel(InboxStore(engine, settings.keyring())),
             concurrency=settings.dispatcher_inbox_concurrency,
         )
     if settings.dispatcher_mail_host:

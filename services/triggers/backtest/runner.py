@@ -173,7 +173,8 @@ def launcher(
     in their reports.
     """
     kafka = settings.model_dump(mode="json", include=set(KafkaSettings.model_fields))
-
+    # Through a pipe: what dumps settings hides secrets, and the child reads a sealed topic.
+    kafka["sensitive_keys"] = settings.sensitive_keys.get_secret_value()
     masked = tuple(sorted(sensitive))
 
     @asynccontextmanager

@@ -8,6 +8,7 @@ from services.contracts.errors import CuestreamError, Transient
 from services.contracts.time import Micros
 from services.contracts.topics import EVENTS
 from services.runtime.kafka import partition_of
+from services.runtime.sealing import Unopened
 from services.runtime.settings import KafkaSettings
 from services.runtime.topic_reading import partitions_of
 from services.triggers.definitions.values import NotFound
@@ -85,6 +86,8 @@ class TopicLookup:
             raise Transient("the topics could not be read in time") from error
         except Transient:
             raise
+        except Unopened as error:
+            raise Transient(str(error)) from error
         except CuestreamError as error:
             raise NotFound(str(error)) from error
         finally:

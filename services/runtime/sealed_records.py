@@ -75,12 +75,12 @@ class RecordSealing:
             if is_frame(record.value):
                 record.value = self._opened(record.topic, record)
 
-    def opened(self, topic: str, rows: Sequence[Any], *, strict: bool) -> Sequence[Any]:
-        """The same for rows of the batch path; `strict` where there are no dead letters.
+    def opened(self, topic: str, rows: Sequence[Any], *, keep: bool) -> Sequence[Any]:
+        """The same for rows of the batch path. `keep` leaves what lacks its key as well, for a
+        topic that is compacted, where a later row may stand for it.
 
         Raises:
-            MissingKey: see `open`.
-            Unopened: `strict`, and one can never be opened.
+            MissingKey: see `open`; not with `keep`.
         """
         if not any(is_frame(row.value) for row in rows):
             return rows
@@ -89,7 +89,7 @@ class RecordSealing:
                 row.offset,
                 row.timestamp,
                 row.key,
-                self._opened(topic, row, strict=strict),
+                self._opened(topic, row, keep=keep),
                 row.headers,
             )
             if is_frame(row.value)
@@ -97,11 +97,23 @@ class RecordSealing:
             for row in rows
         ]
 
-    def _opened(self, topic: str, row: Any, *, strict: bool = False) -> bytes:
+    def refuse(self, topic: str, values: Iterable[bytes]) -> None:
+        """Nothing, unless a value that was kept is sealed still.
+
+        Raises:
+            Unopened: one is; with its key listed it might not be.
+        """
+        for value in values:
+            if is_frame(value):
+                name = topic.removeprefix(self._prefix)
+                self.keys.require(value, name)
+                raise Unopened(f"{name}: a value was changed, or belongs elsewhere")
+
+    def _opened(self, topic: str, row: Any, *, keep: bool = False) -> bytes:
         try:
             return self.open(topic, row.key, row.value, row.offset)
         except Unopened as error:
-            if strict or isinstance(error, MissingKey):
+            if isinstance(error, MissingKey) and not keep:
                 raise
             sealed: bytes = row.value
             return sealed

@@ -72,7 +72,7 @@ def test_a_record_opens_under_its_topic_and_key_only_whatever_the_prefix() -> No
 
 def test_rows_in_the_clear_cost_no_copy() -> None:
     rows = [Row(value=b"{}"), Row(value=None), Row(value=b"")]
-    assert sealing().opened("t-events", rows, strict=True) is rows
+    assert sealing().opened("t-events", rows, keep=True) is rows
 
 
 def test_rows_are_opened_and_what_can_never_be_is_left_for_the_dead_letters() -> None:
@@ -80,20 +80,29 @@ def test_rows_are_opened_and_what_can_never_be_is_left_for_the_dead_letters() ->
     good = ring.seal("t-events", b"ann", b"{}", None)
     moved = ring.seal("t-events", b"bob", b"{}", None)
     rows = [Row(value=b"plain"), Row(value=good, headers=[("a", b"b")]), Row(value=moved)]
-    plain, opened, left = ring.opened("t-events", rows, strict=False)
+    plain, opened, left = ring.opened("t-events", rows, keep=False)
     assert plain is rows[0]
     assert (opened.value, opened.key, opened.offset) == (b"{}", b"ann", 7)
     assert opened.headers == [("a", b"b")]
     assert left.value == moved
-    with pytest.raises(Unopened, match="events@7"):
-        ring.opened("t-events", rows, strict=True)
 
 
 @pytest.mark.parametrize("keys", ["", key("k2", 2)])
 def test_a_missing_key_stops_the_reader_and_is_named(keys: str) -> None:
     rows = [Row(value=sealing().seal("t-events", b"ann", b"{}", None))]
     with pytest.raises(MissingKey, match="events@7 is sealed with key 'k1'"):
-        sealing(keys).opened("t-events", rows, strict=False)
+        sealing(keys).opened("t-events", rows, keep=False)
+    (kept,) = sealing(keys).opened("t-events", rows, keep=True)
+    assert kept.value == rows[0].value
+
+
+@pytest.mark.parametrize(("keys", "topic"), [("", "t-states"), (key("k1"), "t-events")])
+def test_a_value_that_was_kept_is_refused_at_last(keys: str, topic: str) -> None:
+    ring, value = sealing(keys), sealing().seal(topic, b"ann", b"{}", None)
+    assert value is not None
+    ring.refuse("t-states", [b"{}", b""])
+    with pytest.raises(Unopened, match=r"^states"):
+        ring.refuse("t-states", [b"{}", value])
 
 
 def consumed(value: bytes | None) -> Any:

@@ -108,15 +108,16 @@ class BatchConsumer(driver.Consumer):
             )
 
     def _open(self, tp: TP, message: BatchMessage) -> None:
-        """Open what is sealed; nothing is looked for in the source of a process without keys,
-        whose handler finds a sealed record malformed.
+        """Open what is sealed. Of a changelog, what does not open is kept as it is until it is
+        known whether a later record stands for it. Nothing is looked for in the source of a
+        process without keys, whose handler finds a sealed record malformed.
 
         Raises:
-            Unopened: a key is missing, or a record of a changelog cannot be opened.
+            MissingKey: a record of the source is sealed with a key that is not listed.
         """
         sealing, source = self.app.sealing, self.app.topics.acks_enabled_for(tp.topic)
         if sealing.on or not source:
-            message.value = sealing.opened(tp.topic, message.value, strict=not source)
+            message.value = sealing.opened(tp.topic, message.value, keep=not source)
 
     def _hand_on(self, tp: TP, message: BatchMessage) -> None:
         if self.app.topics.acks_enabled_for(tp.topic):

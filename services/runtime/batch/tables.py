@@ -57,8 +57,15 @@ class BatchStore(Store):
                 self.states.drop(tp.partition)
 
     async def on_recovery_completed(self, active_tps: set[TP], standby_tps: set[TP]) -> None:
-        """Keep exactly what is assigned and tell the app."""
+        """Keep exactly what is assigned and tell the app.
+
+        Raises:
+            Unopened: a state is sealed with a key that is not listed, or was changed.
+        """
         active = frozenset(tp.partition for tp in active_tps)
+        for partition in active:
+            values = self.states[partition].stored.values()
+            self.app.sealing.refuse(self.table.changelog_topic_name, values)
         self.states.settle(active=active, standby=frozenset(tp.partition for tp in standby_tps))
         self.app.on_recovered(active)
 

@@ -26,6 +26,7 @@ from services.contracts.topics import (
     KIND_DELIVERY,
     KIND_HEADER,
     KIND_PACK,
+    URGENT_COMMANDS,
 )
 from services.runtime.database import transient_errors
 from services.runtime.settings import KafkaSettings
@@ -50,8 +51,8 @@ class Logged(msgspec.Struct, kw_only=True):
 
 
 class Commanded(msgspec.Struct, kw_only=True):
-    """What stands on `commands`. A worker that was restarted writes some of them again, with
-    the same ids: they count once.
+    """What stands on the topics of commands. A worker that was restarted writes some of them
+    again, with the same ids: they count once.
 
     `at_once` has, for each send decided on its own event, that event's id and the wall time
     in seconds at which the command was written (Kafka's timestamp, to the millisecond).
@@ -91,17 +92,18 @@ async def logged(settings: KafkaSettings) -> Logged:
 async def commanded(settings: KafkaSettings) -> Commanded:
     """Count the send commands; raises `Transient`."""
     found = Commanded()
-    async for record in read_topic(settings, COMMANDS, timeout_seconds=READ_SECONDS_MAX):
-        if any(name == KIND_HEADER for name, _ in record.headers):
-            continue  # a cancel, or a replay by hand
-        command = decode_json(record.value, _command, "command")
-        if command.send_id in found.send_ids:
-            found.written_again += 1
-            continue
-        found.send_ids.add(command.send_id)
-        found.sends[command.trigger][command.channel] += 1
-        if command.decided_at == command.origin_received_at:
-            found.at_once.append((command.event_id, record.timestamp / 1000))
+    for topic in (COMMANDS, URGENT_COMMANDS):
+        async for record in read_topic(settings, topic, timeout_seconds=READ_SECONDS_MAX):
+            if any(name == KIND_HEADER for name, _ in record.headers):
+                continue  # a cancel, or a replay by hand
+            command = decode_json(record.value, _command, "command")
+            if command.send_id in found.send_ids:
+                found.written_again += 1
+                continue
+            found.send_ids.add(command.send_id)
+            found.sends[command.trigger][command.channel] += 1
+            if command.decided_at == command.origin_received_at:
+                found.at_once.append((command.event_id, record.timestamp / 1000))
     return found
 
 

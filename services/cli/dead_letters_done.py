@@ -24,6 +24,7 @@ from services.contracts.topics import (
     KIND_PACK,
     KIND_REPLAY,
     RECORD_BYTES_MAX,
+    URGENT_COMMANDS,
 )
 from services.runtime.kafka import KAFKA_ERRORS, make_producer, partition_of, topic_name
 from services.runtime.settings import KafkaSettings, load
@@ -86,7 +87,7 @@ def again(
 ) -> Again:
     """The record to write.
 
-    A send goes on `commands` as `replay/1`: the ledger lets it wait again if it was given up
+    A send goes back to its topic as `replay/1`: the ledger lets it wait again if it was given up
     and nothing otherwise, so an effect that has happened is never repeated. With `within`
     (microseconds) it may be sent until then, whatever its own deadline was. An event goes
     back to `events` with its own time: the engine skips a message id that it knows.
@@ -97,7 +98,7 @@ def again(
     value = letter.value
     if value is None:
         raise CuestreamError("the record had no value")
-    if letter.topic == topic_name(settings, COMMANDS):
+    if letter.topic in (topic_name(settings, one) for one in (COMMANDS, URGENT_COMMANDS)):
         if letter.code == AMBIGUOUS and not ambiguous:
             raise CuestreamError("it may have arrived: --ambiguous sends it again nevertheless")
         return _command(letter, value, within=within, now=now)

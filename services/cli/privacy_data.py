@@ -15,6 +15,7 @@ from services.contracts.topics import (
     EVENTS,
     KIND_EVENT,
     KIND_PACK,
+    URGENT_COMMANDS,
     Topic,
 )
 from services.profile_store.sensitive import Sensitive
@@ -106,7 +107,7 @@ async def collect(
     found["tables"] = await _rows(engine, known, sensitive)
     found["topics"] = {
         topic.name: await _records(settings, topic, known)
-        for topic in (EVENTS, DECISIONS, COMMANDS, DEAD_LETTERS)
+        for topic in (EVENTS, DECISIONS, COMMANDS, URGENT_COMMANDS, DEAD_LETTERS)
     }
     return found
 

@@ -80,6 +80,11 @@ class SendCommand(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     test: bool = False
 
 
+def is_urgent(command: SendCommand) -> bool:
+    """Whether it is not in the normal lane: it stands on `urgent-commands`."""
+    return command.lane != "normal"
+
+
 class Cancel(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Take back what has not been sent: record `cancel/1` on `commands`, keyed by person.
 

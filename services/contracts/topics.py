@@ -45,6 +45,11 @@ DEFINITIONS: Final = Topic(
 COMMANDS: Final = Topic(
     name="commands", keyed_by="person", co_partitioned=True, retention_ms=7 * DAY_MS
 )
+URGENT_COMMANDS: Final = Topic(
+    name="urgent-commands", keyed_by="person", co_partitioned=True, retention_ms=7 * DAY_MS
+)
+"""Commands that are not in the normal lane, which wait behind no campaign, and what is told of
+commands: taken back, moved, erased."""
 DECISIONS: Final = Topic(
     name="decisions", keyed_by="person", co_partitioned=True, retention_ms=RETENTION_MS
 )
@@ -60,7 +65,16 @@ DEAD_LETTERS: Final = Topic(
     record_bytes_max=DEAD_LETTER_BYTES_MAX,
 )
 
-TOPICS: Final = (EVENTS, DEFINITIONS, COMMANDS, DECISIONS, PROFILES, QUALITY, DEAD_LETTERS)
+TOPICS: Final = (
+    EVENTS,
+    DEFINITIONS,
+    COMMANDS,
+    URGENT_COMMANDS,
+    DECISIONS,
+    PROFILES,
+    QUALITY,
+    DEAD_LETTERS,
+)
 
 DEFAULT_PARTITIONS: Final = 8
 
@@ -81,14 +95,15 @@ KIND_FORWARD: Final = b"forward/1"
 KIND_ERASE: Final = b"erase/1"
 
 KIND_CANCEL: Final = b"cancel/1"
-"""On `commands`, where a record without the header is a send command."""
+"""On `urgent-commands`, where a record without the header is a send command."""
 KIND_MOVED: Final = b"moved/1"
-"""On `commands`: a person is another one now."""
+"""On `urgent-commands`: a person is another one now."""
 KIND_ERASED: Final = b"erased/1"
-"""On `commands`, and on `profiles` with a record of no value: a person is to be forgotten."""
+"""On both topics of commands, and on `profiles` with a record of no value: a person is to be
+forgotten."""
 ERASED_HEADER: Final = "erased"
 """With a record of no value on `profiles`: the `Erased` as JSON."""
 KIND_REPLAY: Final = b"replay/1"
-"""On `commands`: a send command that was given up and is to be tried again."""
+"""On either: a send command that was given up and is to be tried again."""
 KIND_DONE: Final = b"done/1"
 """On `dead-letters`: what became of an earlier letter there."""

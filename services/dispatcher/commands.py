@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from services.contracts.codec import decode_json
-from services.contracts.command import Cancel, Lane, Moved, NotBetween, SendCommand
+from services.contracts.command import Cancel, Moved, NotBetween, SendCommand
 from services.contracts.errors import Malformed
 from services.contracts.event import PERSON_CHARS_MAX
 from services.contracts.time import Micros
@@ -35,24 +35,6 @@ _MAIL: Final = "mail"
 _decoder: Final = msgspec.json.Decoder(SendCommand)
 _cancel_decoder: Final = msgspec.json.Decoder(Cancel)
 _moved_decoder: Final = msgspec.json.Decoder(Moved)
-
-
-class _Glance(msgspec.Struct, frozen=True, gc=False):
-    lane: Lane = "normal"
-
-
-_glance: Final = msgspec.json.Decoder(_Glance).decode
-_LANE: Final = b'"lane"'
-
-
-def is_urgent(value: bytes | None) -> bool:
-    """Whether a command's lane is not the normal one; what is no command is not urgent."""
-    if value is None or _LANE not in value:
-        return False  # as nearly all of a campaign: the normal lane is not written
-    try:
-        return _glance(value).lane != "normal"
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return False
 
 
 def decode_command(value: bytes) -> SendCommand:

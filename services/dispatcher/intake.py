@@ -1,4 +1,4 @@
-"""Reads `commands` into the ledger. Offsets are committed soon after that is durable."""
+"""Reads commands into the ledger. Offsets are committed soon after that is durable."""
 
 import asyncio
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ from services.contracts.command import Cancel, Erased, Moved
 from services.contracts.errors import Malformed, Transient
 from services.contracts.metrics import CONSUMER_LAG, DEAD_LETTERS, RETRIES
 from services.contracts.topics import KIND_CANCEL, KIND_ERASED, KIND_HEADER, KIND_MOVED, KIND_REPLAY
-from services.dispatcher.commands import decode_cancel, decode_moved, is_urgent, read_command
+from services.dispatcher.commands import decode_cancel, decode_moved, read_command
 from services.dispatcher.erasing import decode_erased
 from services.dispatcher.lane import Lane
 from services.dispatcher.ledger import Ledger, NewSend
@@ -32,11 +32,8 @@ from services.runtime.settings import KafkaSettings
 POLL_MS: Final = 200
 COMMIT_SECONDS: Final = 0.2
 """So much of the topic at most is read again after a crash; the ledger knows it."""
-URGENT_POLL_FACTOR: Final = 10
-"""Of what the urgent reader reads, it passes over nearly all."""
 URGENT_BACKLOG_FACTOR: Final = 2
 """Urgent commands are still read while bulk ones have to wait in Kafka, up to this."""
-_NOTICES: Final = frozenset({KIND_CANCEL, KIND_MOVED})
 
 _log = get_logger(__name__)
 
@@ -61,8 +58,8 @@ class _Batch(msgspec.Struct):
 
 
 class Intake:
-    """Reads one part of the topic, in a consumer group of its own: `urgent` what is not in the
-    normal lane, cancels and who moved, else the rest. So neither waits in Kafka behind a campaign.
+    """Reads one topic: `urgent` commands, cancels and who moved, or the campaigns that none of
+    these is to wait behind.
 
     Never waits for a channel: what cannot be sent now waits in the ledger. While
     `backlog.backlog` is at `backlog_max`, nothing is read and the rest waits in Kafka;
@@ -98,8 +95,7 @@ class Intake:
         self._lanes = lanes
         self._rules = rules
         self._settings = settings
-        self._recorded_max = intake_max
-        self._intake_max = intake_max * (URGENT_POLL_FACTOR if urgent else 1)
+        self._intake_max = intake_max
         self._backlog_max = backlog_max * (URGENT_BACKLOG_FACTOR if urgent else 1)
         self._backlog = backlog
         self._pace = pace
@@ -120,8 +116,7 @@ class Intake:
                 await self._take(batches)
                 for partition, records in batches.items():
                     self._durable[partition] = records[-1].offset + 1
-                if not self._urgent:
-                    self._measure_lag(batches)
+                self._measure_lag(batches)
             # Beside the reading, which would else wait for the broker after each small batch.
             if self._durable and (committing is None or committing.done()):
                 if committing is not None:
@@ -133,7 +128,7 @@ class Intake:
 
     def problem(self) -> str | None:
         """What keeps it from working; for readiness."""
-        return None if self._consumer.assignment() else "no partition of commands is assigned"
+        return None if self._consumer.assignment() else "no partition is assigned"
 
     def _hold_or_go_on(self) -> None:
         # Paused, not left alone: a consumer that is not polled would lose its partitions.
@@ -156,14 +151,10 @@ class Intake:
         batch = _Batch(sends={}, replays=set(), cancels=[], moves=[], erasures=[])
         for records in batches.values():
             for record in records:
-                kind = _kind(record)
-                # An erasure is for both: each has read what the other has not.
-                urgent = kind in _NOTICES or is_urgent(record.value)
-                if kind == KIND_ERASED or self._urgent is urgent:
-                    try:
-                        self._read(record, kind, batch)
-                    except Malformed as error:
-                        await self._bury(record, error)
+                try:
+                    self._read(record, batch)
+                except Malformed as error:
+                    await self._bury(record, error)
         # Cancels first: whatever they name, they win.
         if batch.cancels:
             await until_done(
@@ -177,14 +168,14 @@ class Intake:
             await self._replay(batch)
         if batch.sends and self._urgent:
             self._pace.urgent()
-        whole = list(batch.sends.items())
-        for first in range(0, len(whole), self._recorded_max):
-            await self._record(dict(whole[first : first + self._recorded_max]))
+        if batch.sends:
+            await self._record(batch.sends)
         # What came before it in this batch is in the ledger by now.
         for erased in batch.erasures:
             await self._erase(erased)
 
-    def _read(self, record: Any, kind: bytes | None, batch: _Batch) -> None:
+    def _read(self, record: Any, batch: _Batch) -> None:
+        kind = _kind(record)
         if kind == KIND_CANCEL:
             batch.cancels.append(decode_cancel(record.value))
             return

@@ -12,7 +12,14 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from services.contracts.errors import Transient
 from services.contracts.metrics import RETRIES
 from services.contracts.time import SECOND
-from services.contracts.topics import COMMANDS, DEAD_LETTERS, DEFINITIONS, EVENTS
+from services.contracts.topics import (
+    COMMANDS,
+    DEAD_LETTERS,
+    DEFINITIONS,
+    EVENTS,
+    URGENT_COMMANDS,
+    Topic,
+)
 from services.dispatcher.addresses import PostgresAddresses, Quarantine
 from services.dispatcher.breaker import BreakerPolicy
 from services.dispatcher.channels.build import Served, build_channels, build_links
@@ -52,7 +59,8 @@ from services.runtime.settings import load
 SERVICE: Final = "dispatcher"
 GROUP: Final = "dispatcher"
 URGENT_GROUP: Final = "dispatcher-urgent"
-"""Reads what is not in the normal lane, whatever stands before it in the topic."""
+READS: Final = ((GROUP, COMMANDS), (URGENT_GROUP, URGENT_COMMANDS))
+"""Which group reads what: a group for each topic, so that a pause of one holds up no other."""
 STOP_SECONDS_MAX: Final = 25.0
 """How long sends under way may take to be settled and reported at a clean end. What is cut
 off then is as if the process had died: the ledger knows."""
@@ -65,7 +73,7 @@ T = TypeVar("T")
 class Dispatcher:
     """The object graph. `channels` says which queues are served; tests bring their own.
 
-    `consumers` read the topic of commands: that of `GROUP`, and that of `URGENT_GROUP`. What
+    `consumers` are those of `READS`, in that order. What
     `stops` holds is not attempted; whoever makes it keeps it up to date.
     """
 
@@ -306,7 +314,7 @@ async def _connect(
 ) -> tuple[AIOKafkaProducer, tuple[AIOKafkaConsumer, AIOKafkaConsumer]]:
     """Wait for the ledger, the topics and the broker; the clients are stopped by `stack`."""
     on_retry = _retries(metrics)
-    topics = (COMMANDS, EVENTS, DEAD_LETTERS, DEFINITIONS)
+    topics = (COMMANDS, URGENT_COMMANDS, EVENTS, DEAD_LETTERS, DEFINITIONS)
     await until_done("find_ledger", reader.require, on_retry)
     await until_done("find_topics", lambda: require_topics(settings, topics), on_retry)
     producer = await until_done(
@@ -316,24 +324,30 @@ async def _connect(
     # Together: each waits for its group to agree on who reads what.
     async with asyncio.TaskGroup() as group:
         starting = [
-            group.create_task(_consumer(settings, name, on_retry, stack))
-            for name in (GROUP, URGENT_GROUP)
+            group.create_task(_consumer(settings, name, topic, on_retry, stack))
+            for name, topic in READS
         ]
     return producer, (starting[0].result(), starting[1].result())
 
 
 async def _consumer(
-    settings: DispatcherSettings, group: str, on_retry: Callable[[str], None], stack: AsyncExitStack
+    settings: DispatcherSettings,
+    group: str,
+    topic: Topic,
+    on_retry: Callable[[str], None],
+    stack: AsyncExitStack,
 ) -> AIOKafkaConsumer:
     consumer = await until_done(
-        "start_consumer", partial(_start_consumer, settings, group), on_retry
+        "start_consumer", partial(_start_consumer, settings, group, topic), on_retry
     )
     stack.push_async_callback(consumer.stop)
     return consumer
 
 
-async def _start_consumer(settings: DispatcherSettings, group: str) -> AIOKafkaConsumer:
-    return await _started(make_consumer(settings, COMMANDS, group=group))
+async def _start_consumer(
+    settings: DispatcherSettings, group: str, topic: Topic
+) -> AIOKafkaConsumer:
+    return await _started(make_consumer(settings, topic, group=group))
 
 
 async def _unless(stop: asyncio.Event, work: Coroutine[Any, Any, T]) -> T | None:

@@ -11,7 +11,13 @@ from prometheus_client import Counter
 from services.contracts.codec import encode_json
 from services.contracts.errors import Transient
 from services.contracts.metrics import DEAD_LETTERS, RETRIES
-from services.contracts.topics import COMMANDS, EVENTS, KIND_DELIVERY, KIND_HEADER
+from services.contracts.topics import (
+    COMMANDS,
+    EVENTS,
+    KIND_DELIVERY,
+    KIND_HEADER,
+    URGENT_COMMANDS,
+)
 from services.contracts.topics import DEAD_LETTERS as DEAD_LETTERS_TOPIC
 from services.dispatcher.ledger import Finished, Ledger, Result
 from services.dispatcher.reports import ORIGIN, delivery_of, letter_of
@@ -49,6 +55,7 @@ class Reporter:
         self._ledger = ledger
         self._events = topic_name(settings, EVENTS)
         self._commands = topic_name(settings, COMMANDS)
+        self._urgent = topic_name(settings, URGENT_COMMANDS)
         self._dead_letters = topic_name(settings, DEAD_LETTERS_TOPIC)
         self._letters_counted: Counter = metrics.counter(DEAD_LETTERS)
         self._retries: Counter = metrics.counter(RETRIES)
@@ -134,7 +141,7 @@ class Reporter:
                     key = finished.person.encode()
                     record = (key, encode_json(delivery))
                     deliveries.setdefault(partition_of(key, count), []).append(record)
-                letter = letter_of(finished, topic=self._commands)
+                letter = letter_of(finished, topics=(self._commands, self._urgent))
                 if letter is not None:
                     letters.append(encode_json(letter))
                     self._letters_counted.labels(origin=ORIGIN, code=letter.code).inc()

@@ -2,8 +2,10 @@
 
 from typing import Final
 
+from services.contracts.command import is_urgent
 from services.contracts.deadletter import DeadLetter
 from services.contracts.delivery import Delivery
+from services.dispatcher.commands import decode_known
 from services.dispatcher.ledger import Finished
 from services.dispatcher.policy import TAKEN, SendState
 
@@ -35,8 +37,9 @@ def delivery_of(finished: Finished) -> Delivery | None:
     )
 
 
-def letter_of(finished: Finished, *, topic: str) -> DeadLetter | None:
+def letter_of(finished: Finished, *, topics: tuple[str, str]) -> DeadLetter | None:
     """The dead letter of a send that failed or stayed ambiguous, with the command's bytes.
+    `topics`: where commands of the normal lane stand, and where the others.
 
     None where it was accepted or taken back, or where the letter has been acknowledged before.
     """
@@ -48,7 +51,7 @@ def letter_of(finished: Finished, *, topic: str) -> DeadLetter | None:
         code=code_of(finished),
         reason=finished.reason or "",
         origin=ORIGIN,
-        topic=topic,
+        topic=topics[is_urgent(decode_known(finished.command))],
         partition=finished.source_partition,
         offset=finished.source_offset,
         at=finished.finished_at,

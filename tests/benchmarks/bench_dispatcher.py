@@ -31,7 +31,7 @@ from uuid import uuid4
 import msgspec
 
 from services.contracts.codec import encode_json
-from services.contracts.topics import COMMANDS, DEAD_LETTERS, DEFINITIONS, EVENTS
+from services.contracts.topics import COMMANDS, TOPICS
 from services.runtime.database import migrate
 from services.runtime.embedded import EmbeddedBroker, EmbeddedPostgres
 from services.runtime.kafka import create_topics, make_producer, topic_name
@@ -149,7 +149,7 @@ def bench(*others: str, sink_seconds: float = 0.0) -> Iterator[Bench]:
         location = resources.files("services.dispatcher").joinpath("migrations")
         asyncio.run(migrate(url, script_location=str(location), schema="dispatcher"))
         made = Bench(kafka, url, int(sink.stdout.readline()), *others)
-        asyncio.run(create_topics(made.settings, (COMMANDS, EVENTS, DEAD_LETTERS, DEFINITIONS)))
+        asyncio.run(create_topics(made.settings, TOPICS))
         yield made
 
 

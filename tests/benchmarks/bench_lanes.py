@@ -24,7 +24,7 @@ from typing import Final
 import msgspec
 
 from services.contracts.codec import encode_json
-from services.contracts.topics import COMMANDS
+from services.contracts.topics import COMMANDS, URGENT_COMMANDS
 from services.runtime.kafka import make_producer, partition_of, topic_name
 from tests.benchmarks.bench_dispatcher import (
     KAFKA_LOCAL,
@@ -113,7 +113,7 @@ class Lanes:
         """Transactional ones at their pace."""
         producer = make_producer(self._made.settings)
         await producer.start()
-        topic = topic_name(self._made.settings, COMMANDS)
+        topic = topic_name(self._made.settings, URGENT_COMMANDS)
         began = time.monotonic()
         for done in range(int(seconds * RATE)):
             await asyncio.sleep(max(0.0, began + done / RATE - time.monotonic()))

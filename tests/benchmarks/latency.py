@@ -23,7 +23,7 @@ import msgspec
 from aiokafka import AIOKafkaConsumer
 
 from services.contracts.command import SendCommand
-from services.contracts.topics import COMMANDS, TOPICS
+from services.contracts.topics import COMMANDS, TOPICS, URGENT_COMMANDS
 from services.runtime.embedded import EmbeddedBroker
 from services.runtime.embedded.broker import ENVIRONMENT
 from services.runtime.kafka import create_topics, topic_name
@@ -61,6 +61,7 @@ async def _read_commands(settings: KafkaSettings, arrived: dict[str, float]) -> 
     decoder = msgspec.json.Decoder(SendCommand)
     consumer = AIOKafkaConsumer(
         topic_name(settings, COMMANDS),
+        topic_name(settings, URGENT_COMMANDS),
         bootstrap_servers=settings.kafka,
         auto_offset_reset="earliest",
         fetch_max_wait_ms=2,

@@ -5,7 +5,13 @@ from collections.abc import AsyncIterator
 import pytest
 from pydantic import SecretStr
 
-from services.contracts.topics import COMMANDS, DEAD_LETTERS, DEFINITIONS, EVENTS
+from services.contracts.topics import (
+    COMMANDS,
+    DEAD_LETTERS,
+    DEFINITIONS,
+    EVENTS,
+    URGENT_COMMANDS,
+)
 from services.dispatcher.settings import DispatcherSettings
 from services.runtime.kafka import create_topics, make_producer
 from services.runtime.settings import KafkaSettings
@@ -33,7 +39,7 @@ def settings(kafka_settings: KafkaSettings, ledger_url: str) -> DispatcherSettin
 @pytest.fixture
 async def stage(settings: DispatcherSettings) -> AsyncIterator[Stage]:
     """Topics, ledger and a producer of commands."""
-    await create_topics(settings, (COMMANDS, EVENTS, DEAD_LETTERS, DEFINITIONS))
+    await create_topics(settings, (COMMANDS, URGENT_COMMANDS, EVENTS, DEAD_LETTERS, DEFINITIONS))
     producer = make_producer(settings)
     await producer.start()
     stage = Stage(settings, producer)

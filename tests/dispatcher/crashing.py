@@ -16,7 +16,7 @@ from typing import Any, Final
 from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from services.contracts.topics import COMMANDS
+from services.contracts.topics import COMMANDS, URGENT_COMMANDS
 from services.dispatcher.channels.build import Served
 from services.dispatcher.channels.port import Accepted, Message, Outcome
 from services.dispatcher.main import GROUP, URGENT_GROUP, Dispatcher
@@ -93,7 +93,7 @@ async def run(channel: EffectsChannel, what: str, number: int, *, after: bool) -
         die_at(engine, what, number, after=after)
     consumers = (
         make_consumer(settings, COMMANDS, group=GROUP),
-        make_consumer(settings, COMMANDS, group=URGENT_GROUP),
+        make_consumer(settings, URGENT_COMMANDS, group=URGENT_GROUP),
     )
     producer = make_producer(settings)
     await asyncio.gather(*(one.start() for one in (*consumers, producer)))

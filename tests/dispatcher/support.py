@@ -11,16 +11,26 @@ import msgspec
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
 from services.contracts.codec import decode_delivery, encode_json
-from services.contracts.command import Cancel, Content, SendCommand
+from services.contracts.command import Cancel, Content, SendCommand, is_urgent
 from services.contracts.deadletter import DeadLetter
 from services.contracts.delivery import Delivery
-from services.contracts.topics import COMMANDS, DEAD_LETTERS, EVENTS, KIND_CANCEL, KIND_HEADER
+from services.contracts.topics import (
+    COMMANDS,
+    DEAD_LETTERS,
+    EVENTS,
+    KIND_CANCEL,
+    KIND_ERASED,
+    KIND_HEADER,
+    KIND_MOVED,
+    URGENT_COMMANDS,
+    Topic,
+)
 from services.dispatcher.channels.build import Served
 from services.dispatcher.channels.nobody import NobodyChannel
 from services.dispatcher.channels.port import Accepted, Message, Outcome
 from services.dispatcher.commands import NOBODY
 from services.dispatcher.ledger_reads import LedgerReader
-from services.dispatcher.main import GROUP, URGENT_GROUP, Dispatcher
+from services.dispatcher.main import GROUP, READS, URGENT_GROUP, Dispatcher
 from services.dispatcher.settings import DispatcherSettings
 from services.dispatcher.stops import Stops
 from services.runtime.database import make_engine, migrate
@@ -135,7 +145,7 @@ class Stage:
         *,
         kind: bytes | None = None,
     ) -> None:
-        """Put commands, cancels, or bytes that should be one, on the topic of commands."""
+        """Put commands, cancels, or bytes that should be one, where the worker does."""
         acknowledged = []
         for command in commands:
             value: bytes | None
@@ -144,14 +154,15 @@ class Stage:
             else:
                 value, key = command, b"?"
             header = KIND_CANCEL if isinstance(command, Cancel) else kind
-            acknowledged.append(
+            acknowledged += [
                 await self._producer.send(
-                    topic_name(self.settings, COMMANDS),
+                    topic_name(self.settings, topic),
                     value,
                     key=key,
                     headers=[] if header is None else [(KIND_HEADER, header)],
                 )
-            )
+                for topic in _topics_of(command, header)
+            ]
         await asyncio.gather(*acknowledged)
 
     @asynccontextmanager
@@ -170,7 +181,7 @@ class Stage:
         }
         consumers: tuple[AIOKafkaConsumer, AIOKafkaConsumer] = (
             make_consumer(self.settings, COMMANDS, group=GROUP),
-            make_consumer(self.settings, COMMANDS, group=URGENT_GROUP),
+            make_consumer(self.settings, URGENT_COMMANDS, group=URGENT_GROUP),
         )
         producer = make_producer(self.settings)
         await asyncio.gather(*(one.start() for one in (*consumers, producer)))
@@ -226,8 +237,19 @@ class Stage:
         ]
 
     async def committed(self) -> int:
-        """How many records of the commands the group has committed."""
-        return sum((await committed(self.settings, GROUP, COMMANDS)).values())
+        """How many records of commands their groups have committed."""
+        return sum(
+            [sum((await committed(self.settings, group, topic)).values()) for group, topic in READS]
+        )
+
+
+def _topics_of(command: object, kind: bytes | None) -> tuple[Topic, ...]:
+    if kind == KIND_ERASED:
+        return COMMANDS, URGENT_COMMANDS
+    urgent = kind in (KIND_CANCEL, KIND_MOVED)
+    if isinstance(command, SendCommand):
+        urgent = is_urgent(command)
+    return (URGENT_COMMANDS if urgent else COMMANDS,)
 
 
 async def until(condition: Callable[[], Awaitable[bool]], what: str) -> None:

@@ -8,14 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.contracts.codec import encode_json
-from services.contracts.command import Cancel, Content, Lane, NotBetween
+from services.contracts.command import Cancel, Content, Lane, NotBetween, is_urgent
 from services.contracts.errors import Malformed
 from services.dispatcher.commands import (
     NOBODY,
     compose,
     decode_cancel,
     decode_command,
-    is_urgent,
     read_command,
 )
 from services.dispatcher.ledger import Finished
@@ -23,6 +22,9 @@ from services.dispatcher.policy import SendState
 from services.dispatcher.reports import code_of, delivery_of, letter_of
 from services.runtime.templates import OUTPUT_BYTES_MAX, render
 from tests.dispatcher.support import DECIDED_AT, a_command, a_send_id
+
+COMMAND = encode_json(a_command(1))
+TOPICS = ("commands", "urgent-commands")
 
 
 def test_a_command_becomes_an_entry_that_keeps_its_bytes() -> None:
@@ -148,7 +150,7 @@ def test_both_parts_of_the_content_are_rendered() -> None:
     assert (message.subject, message.body) == ("7", "Ann")
 
 
-def finished(state: SendState, reason: str | None, command: bytes | None = b"{}") -> Finished:
+def finished(state: SendState, reason: str | None, command: bytes | None = COMMAND) -> Finished:
     """A send at its end."""
     return Finished(
         send_id=a_send_id(1),
@@ -180,17 +182,25 @@ def test_each_end_says_what_it_means(
     state: SendState, reason: str | None, status: str | None, code: str | None
 ) -> None:
     end = finished(state, reason)
-    delivery, letter = delivery_of(end), letter_of(end, topic="commands")
+    delivery, letter = delivery_of(end), letter_of(end, topics=TOPICS)
     assert (delivery and delivery.status) == status
     assert (letter and letter.code) == code
     if letter is not None:
-        assert (letter.partition, letter.offset, letter.value) == (3, 7, b"{}")
+        assert (letter.partition, letter.offset, letter.value) == (3, 7, COMMAND)
         assert code_of(end) == code
+
+
+@pytest.mark.parametrize(("lane", "topic"), [("normal", TOPICS[0]), ("high", TOPICS[1])])
+def test_a_letter_says_on_which_topic_the_command_stood(lane: Lane, topic: str) -> None:
+    command = encode_json(a_command(1, lane=lane))
+    letter = letter_of(finished(SendState.FAILED, "expired", command=command), topics=TOPICS)
+    assert letter is not None
+    assert letter.topic == topic
 
 
 def test_a_letter_that_was_written_before_is_not_written_again() -> None:
     end = finished(SendState.FAILED, "expired", command=None)
-    assert letter_of(end, topic="commands") is None
+    assert letter_of(end, topics=TOPICS) is None
     assert delivery_of(end) is not None
 
 
@@ -217,8 +227,7 @@ def test_a_cancel_that_names_nothing_or_too_much_is_malformed(changes: dict[str,
 
 
 @given(st.binary(max_size=200) | st.none())
-def test_any_bytes_are_a_cancel_or_malformed_and_urgent_or_not(value: bytes | None) -> None:
-    assert not is_urgent(value)
+def test_any_bytes_are_a_cancel_or_malformed(value: bytes | None) -> None:
     with pytest.raises(Malformed):
         decode_cancel(value)
 
@@ -227,4 +236,4 @@ def test_any_bytes_are_a_cancel_or_malformed_and_urgent_or_not(value: bytes | No
     ("lane", "urgent"), [("transactional", True), ("high", True), ("normal", False)]
 )
 def test_what_is_not_in_the_normal_lane_is_urgent(lane: Lane, urgent: bool) -> None:
-    assert is_urgent(encode_json(a_command(1, lane=lane))) is urgent
+    assert is_urgent(a_command(1, lane=lane)) is urgent

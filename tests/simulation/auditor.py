@@ -23,7 +23,14 @@ from tests.simulation.reference import NOTICES, Definitions, Happened, Reference
 from tests.simulation.rows import events_of, kind
 from tests.simulation.run import Ran
 from tests.simulation.unions import Unions, of_maker
-from tests.simulation.world import CHANGELOG, COMMANDS, DEAD_LETTERS, EVENTS, Row
+from tests.simulation.world import (
+    CHANGELOG,
+    COMMANDS,
+    DEAD_LETTERS,
+    EVENTS,
+    URGENT_COMMANDS,
+    Row,
+)
 
 
 def problems_of(ran: Ran) -> list[str]:
@@ -62,11 +69,11 @@ def _shell(ran: Ran, reference: Reference, partition: int) -> Iterator[str]:
             mine = b'"origin":"%b","topic":"events","partition":%d,' % (ORIGIN.encode(), partition)
             rows = [row for row in ran.world.topics[topic][0] if mine in (row.value or b"")]
         else:
-            place = COMMANDS if topic == NOTICES else topic
+            place = URGENT_COMMANDS if topic == NOTICES else topic
             rows = [
                 row
                 for row in ran.world.topics[place][partition]
-                if place != COMMANDS or bool(row.headers) == (topic == NOTICES)
+                if place != URGENT_COMMANDS or bool(row.headers) == (topic == NOTICES)
             ]
         found = _once(row.value or b"" for row in rows)
         wanted = _once(expected)
@@ -105,9 +112,10 @@ def _dispatcher(ran: Ran) -> Iterator[str]:
             delivery = decode_delivery(row.value or b"")
             told.setdefault(delivery.send_id, delivery.status)
     sends: set[str] = set()
-    for row in (row for rows in ran.world.topics[COMMANDS] for row in rows):
-        if not row.headers:
-            sends.add(_send_id(row))
+    for topic in (COMMANDS, URGENT_COMMANDS):
+        for row in (row for rows in ran.world.topics[topic] for row in rows):
+            if not row.headers:
+                sends.add(_send_id(row))
     for send_id in sorted(sends | set(ran.provider.effects)):
         entry = ran.ledger.entries.get(send_id)
         if entry is None or send_id not in sends:
@@ -129,15 +137,20 @@ def _taken_back(ran: Ran) -> Iterator[str]:
     """Only what was asked for is taken back, and once its cancel has arrived no attempt begins:
     the one under way is the last.
 
-    In a partition the command stands first. Who has meanwhile become somebody else is another
-    one's cancel, in whose partition nothing was asked for: to the topic that has no order.
+    In a partition the command was written first. Who has meanwhile become somebody else is another
+    one's cancel, in whose partition nothing was asked for: to the topics that has no order.
     """
-    for rows in ran.world.topics[COMMANDS]:
-        asked = {_send_id(row) for row in rows if not row.headers}
-        for row in rows:
+    for bulk, urgent in zip(
+        *(ran.world.topics[t] for t in (COMMANDS, URGENT_COMMANDS)), strict=True
+    ):
+        asked: dict[str, int] = {}
+        for row in (*bulk, *urgent):
             if not row.headers:
-                asked.discard(_send_id(row))
-            elif (KIND_HEADER, KIND_CANCEL) in row.headers and _send_id(row) in asked:
+                at = asked.setdefault(_send_id(row), row.timestamp)
+                asked[_send_id(row)] = min(at, row.timestamp)
+        for row in urgent:
+            told = (KIND_HEADER, KIND_CANCEL) in row.headers
+            if told and row.timestamp < asked.get(_send_id(row), row.timestamp):
                 yield f"{_send_id(row)}: taken back before it was asked for"
     for send_id, arrived in ran.ledger.cancels.items():
         if send_id not in ran.ledger.entries:

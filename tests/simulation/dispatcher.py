@@ -25,7 +25,7 @@ from services.dispatcher.policy import Policy, SendState, Settlement, expired, g
 from services.dispatcher.reports import delivery_of
 from services.runtime.kafka import partition_of
 from tests.simulation.loop import Process
-from tests.simulation.world import COMMANDS, EVENTS, Line, Row, World
+from tests.simulation.world import COMMANDS, EVENTS, URGENT_COMMANDS, Line, Row, World
 
 POLICY: Final = Policy(
     attempts_max=3, first_seconds=0.5, max_seconds=4.0, retry_after_seconds_max=5.0
@@ -89,7 +89,7 @@ class Provider:
 
 
 class Ledger:
-    """What is durable of the dispatcher, and where its group stands in `commands`.
+    """What is durable of the dispatcher, and where its groups stand in their topics.
 
     `cancels` are what was taken back, by the `turn` at which that arrived: turns are counted
     through cancels and claims.
@@ -99,7 +99,7 @@ class Ledger:
         self.entries: dict[str, Entry] = {}
         self.cancels: dict[str, int] = {}
         self.turn = 0
-        self.committed = dict.fromkeys(range(world.partitions), 0)
+        self.committed = {topic: [0] * world.partitions for topic in (COMMANDS, URGENT_COMMANDS)}
 
     def record(self, send: NewSend) -> None:
         """Make an entry; of a finished one the delivery is told again."""
@@ -148,22 +148,25 @@ class DispatcherProcess:
             self._process.die(type(error).__name__)
 
     async def _read(self) -> None:
-        for partition in range(self._world.partitions):
-            at = self._ledger.committed[partition]
-            rows = self._world.topics[COMMANDS][partition][at:]
-            if not rows:
+        for topic, committed in self._ledger.committed.items():
+            for partition in range(self._world.partitions):
+                await self._read_partition(topic, partition, committed)
+
+    async def _read_partition(self, topic: str, partition: int, committed: list[int]) -> None:
+        rows = self._world.topics[topic][partition][committed[partition] :]
+        if not rows:
+            return
+        await self.line.trip()
+        for row in rows:
+            if row.headers:
+                self._notice(row)
                 continue
-            await self.line.trip()
-            for row in rows:
-                if row.headers:
-                    self._notice(row)
-                    continue
-                self._ledger.record(
-                    read_command(row.value, partition=partition, offset=row.offset, queues=("log",))
-                )
-            await self.line.trip()
-            if not self._world.chance(self._world.faults.commit_lost):
-                self._ledger.committed[partition] = rows[-1].offset + 1
+            self._ledger.record(
+                read_command(row.value, partition=partition, offset=row.offset, queues=("log",))
+            )
+        await self.line.trip()
+        if not self._world.chance(self._world.faults.commit_lost):
+            committed[partition] = rows[-1].offset + 1
 
     def _notice(self, row: Row) -> None:
         kind = dict(row.headers)[KIND_HEADER]

@@ -27,12 +27,13 @@ from tests.simulation.world import (
     DEFINITIONS,
     EVENTS,
     PROFILES,
+    URGENT_COMMANDS,
     Row,
 )
 
-OUTPUTS: Final = (COMMANDS, DECISIONS, PROFILES, DEAD_LETTERS)
+OUTPUTS: Final = (COMMANDS, URGENT_COMMANDS, DECISIONS, PROFILES, DEAD_LETTERS)
 NOTICES: Final = "notices"
-"""What stands on the topic of commands and is none."""
+"""What stands on the topic of urgent commands and is none."""
 _command: Final = msgspec.json.Decoder(SendCommand)
 _cancel: Final = msgspec.json.Decoder(Cancel)
 _decision: Final = msgspec.json.Decoder(Decision)
@@ -121,7 +122,9 @@ class Reference:
             self.revisions.append((row.offset, revision))
 
     def _keep(self, offset: int, flush: Flush) -> None:
-        written = (flush.commands, flush.decisions, flush.profiles, flush.letters)
+        written = (
+            flush.commands, flush.urgent, flush.decisions, flush.profiles, flush.letters
+        )  # fmt: skip
         for topic, records in zip(OUTPUTS, written, strict=True):
             self.outputs[topic] += [value for _, value in records]
         self.outputs[NOTICES] += [value or b"" for _, value, _ in flush.notices]
@@ -130,15 +133,20 @@ class Reference:
                 self.hops.append(
                     (offset, target, Row(offset=-1, key=key, value=value, headers=headers))
                 )
-        for _, value in flush.decisions:
+        decided: dict[str | None, int] = {}
+        for place, (_, value) in enumerate(flush.decisions):
             decision = _decision.decode(value)
             if CANCELLED in decision.details:
                 continue  # of a send that another record told of
+            decided[decision.send_id] = place
             self.decisions[decision.person].append((offset, decision))
         for _, value, headers in flush.notices:
             if (KIND_HEADER, KIND_CANCEL) in headers:
                 self.cancels[_cancel.decode(value or b"").send_id or ""] = offset
-        self.commands += [(offset, _command.decode(value)) for _, value in flush.commands]
+        # Two topics have them; they were decided in one order.
+        commands = [_command.decode(value) for _, value in (*flush.commands, *flush.urgent)]
+        commands.sort(key=lambda command: decided.get(command.send_id, len(decided)))
+        self.commands += [(offset, command) for command in commands]
 
     @property
     def one_revision(self) -> bool:

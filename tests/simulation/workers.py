@@ -22,6 +22,7 @@ from services.runtime.batch.app import BatchApp
 from services.runtime.batch.consumer import BatchMessage
 from services.runtime.batch.states import States
 from services.runtime.batch.writer import BatchWriter
+from services.runtime.sealed_records import RecordSealing
 from services.runtime.settings import KafkaSettings
 from services.triggers.worker.definitions import DefinitionHistory
 from services.triggers.worker.delivery import Delivery
@@ -135,6 +136,7 @@ class WorkerProcess:
         self.stop = False
         self.flowing = False
         self.consumer = _Consumer()
+        self.sealing = RecordSealing(SETTINGS)
         self._world = world
         self._group = group
         self._process = process

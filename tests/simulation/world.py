@@ -16,6 +16,7 @@ from tests.simulation.loop import Process
 EVENTS: Final = "events"
 DEFINITIONS: Final = "definitions"
 COMMANDS: Final = "commands"
+URGENT_COMMANDS: Final = "urgent-commands"
 DECISIONS: Final = "decisions"
 PROFILES: Final = "profiles"
 QUALITY: Final = "quality"
@@ -84,7 +85,7 @@ class World:
     context: contextvars.Context = field(default_factory=contextvars.copy_context)
 
     def __post_init__(self) -> None:
-        for topic in (EVENTS, COMMANDS, DECISIONS, PROFILES, QUALITY, CHANGELOG):
+        for topic in (EVENTS, COMMANDS, URGENT_COMMANDS, DECISIONS, PROFILES, QUALITY, CHANGELOG):
             self.topics[topic] = [[] for _ in range(self.partitions)]
         self.topics[DEFINITIONS] = [[]]
         self.topics[DEAD_LETTERS] = [[]]

@@ -15,7 +15,7 @@ from services.cli import drain
 from services.cli.definitions import apply
 from services.cli.stack import Stack, StackSettings
 from services.contracts.decision import Decision, Outcome
-from services.contracts.topics import COMMANDS, DECISIONS
+from services.contracts.topics import COMMANDS, DECISIONS, URGENT_COMMANDS
 from services.runtime.kafka import partition_of
 from services.runtime.topic_reading import read_topic
 
@@ -107,8 +107,9 @@ class Story:
         """All commands that there are."""
         return [
             msgspec.json.decode(record.value)
+            for topic in (COMMANDS, URGENT_COMMANDS)
             async for record in read_topic(
-                self._stack.kafka_settings, COMMANDS, timeout_seconds=SECONDS_MAX
+                self._stack.kafka_settings, topic, timeout_seconds=SECONDS_MAX
             )
             if not record.headers
         ]

@@ -20,6 +20,7 @@ from services.contracts.topics import (
     KIND_ANSWER,
     KIND_ASK,
     KIND_FORWARD,
+    URGENT_COMMANDS,
     Topic,
 )
 from services.runtime.process import Child
@@ -85,7 +86,9 @@ async def _settled(settings: KafkaSettings, *workers: Child) -> None:
 
 async def read_logs(settings: KafkaSettings) -> Logs:
     """Everything that a run has left."""
-    topics = (EVENTS, DEFINITIONS, COMMANDS, DECISIONS, DEAD_LETTERS, runs.STATES)
+    topics = (
+        EVENTS, DEFINITIONS, COMMANDS, URGENT_COMMANDS, DECISIONS, DEAD_LETTERS, runs.STATES
+    )  # fmt: skip
     return Logs(
         topics={topic.name: await _read(settings, topic) for topic in topics},
         partitions=settings.partitions,
@@ -127,10 +130,10 @@ def problems_of(logs: Logs) -> list[str]:
             if stored.get(person) != reference.stored.get(person)
         ]
         problems += [f"partition {partition}: the state of {person}" for person in differing]
-        for topic in (COMMANDS.name, DECISIONS.name):
+        for topic in (COMMANDS.name, URGENT_COMMANDS.name, DECISIONS.name):
             found = {row.value for row in logs.topics[topic][partition]}
             wanted = set(reference.outputs[topic])
-            if topic == COMMANDS.name:
+            if topic == URGENT_COMMANDS.name:
                 wanted |= set(reference.outputs[NOTICES])
             problems += [f"partition {partition}: {topic}: {value!r}" for value in found ^ wanted]
         problems += [

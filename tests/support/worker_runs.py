@@ -20,6 +20,7 @@ from services.contracts.topics import (
     DECISIONS,
     EVENTS,
     TOPICS,
+    URGENT_COMMANDS,
     Topic,
 )
 from services.runtime.kafka import create_topics
@@ -112,14 +113,15 @@ async def outcome(settings: KafkaSettings) -> Outcome:
     found = Outcome()
     async for record in read_topic(settings, STATES, timeout_seconds=READ_SECONDS_MAX):
         found.states[record.partition, record.key] = record.value
-    async for record in read_topic(settings, COMMANDS, timeout_seconds=READ_SECONDS_MAX):
-        if record.headers:
-            found.notices.add(record.value)
-            continue
-        send_id = msgspec.json.decode(record.value)["send_id"]
-        found.commands_written += 1
-        if found.commands.setdefault(send_id, record.value) != record.value:
-            found.differing.append(send_id)
+    for topic in (COMMANDS, URGENT_COMMANDS):
+        async for record in read_topic(settings, topic, timeout_seconds=READ_SECONDS_MAX):
+            if record.headers:
+                found.notices.add(record.value)
+                continue
+            send_id = msgspec.json.decode(record.value)["send_id"]
+            found.commands_written += 1
+            if found.commands.setdefault(send_id, record.value) != record.value:
+                found.differing.append(send_id)
     async for record in read_topic(settings, DECISIONS, timeout_seconds=READ_SECONDS_MAX):
         found.decisions.add(record.value)
     async for record in read_topic(settings, DEAD_LETTERS, timeout_seconds=READ_SECONDS_MAX):

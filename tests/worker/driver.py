@@ -261,7 +261,7 @@ class Partition:
         return [
             msgspec.json.decode(value, type=SendCommand)
             for flush in self.flushes
-            for _, value in flush.commands
+            for _, value in (*flush.commands, *flush.urgent)
         ]
 
     @property

@@ -2,18 +2,26 @@
 
 import asyncio
 from collections.abc import Collection
+from dataclasses import replace
 from typing import Any, cast
 
 import pytest
 
+from services.contracts.topics import KIND_ERASED, KIND_HEADER
 from services.runtime.batch.writer import BatchWriter, Headed, Headers
 from services.runtime.metrics import Metrics
+from services.runtime.sealing import Keyring
 from services.runtime.settings import KafkaSettings
 from services.triggers.worker.delivery import Delivery
 from services.triggers.worker.figures import Figures
+from services.triggers.worker.flushing import FlushBuilder
 from services.triggers.worker.lease import Lease, LeaseLost
+from services.triggers.worker.letters import Letters
+from services.triggers.worker.reading import PartitionMeta, Record
 from services.triggers.worker.values import Flush
+from tests.dispatcher.support import a_command
 from tests.worker.driver import Log, Partition, people
+from tests.worker.standin import stand_in
 
 ANN = people(1)[0]
 EVE = people(1, partition=1)[0]
@@ -97,6 +105,44 @@ async def test_hops_are_written_under_the_lease_alone() -> None:
     with pytest.raises(LeaseLost):
         await bench.start()
     assert bench.writer.begun == []
+
+
+async def test_what_is_told_of_commands_stands_behind_all_of_them() -> None:
+    bench = Bench()
+    erased: Headed = (ANN.encode(), b"e", ((KIND_HEADER, KIND_ERASED),))
+    bench.flush = replace(
+        bench.flush,
+        hops={},
+        commands=[(ANN.encode(), b"c")],
+        urgent=[(ANN.encode(), b"u")],
+        notices=[erased],
+        erased=[erased],
+    )
+    gate = bench.writer.gates["commands", 2] = asyncio.get_running_loop().create_future()
+    delivering = bench.start()
+    await settle()
+    assert bench.writer.begun == [("commands", 2), ("urgent-commands", 2)]
+    gate.set_result(None)
+    await delivering
+    assert bench.writer.begun[2:] == [("urgent-commands", 2), ("commands", 2), (CHANGELOG, 2)]
+
+
+def test_a_command_goes_to_the_topic_of_its_lane() -> None:
+    out = stand_in().outputs(2)
+    out.commands += [a_command(1), a_command(2, lane="high"), a_command(3)]
+    flush = FlushBuilder(stand_in(), 4).build(
+        out,
+        Letters("events", 2, Keyring("")),
+        states=[],
+        meta=PartitionMeta(),
+        replayed=0,
+        record=cast(Record, None),
+        last=True,
+        complete=True,
+    )
+    assert [len(flush.commands), len(flush.urgent)] == [2, 1]
+    assert b'"lane":"high"' in flush.urgent[0][1]
+    assert flush.has_outputs
 
 
 def test_a_flush_of_hops_alone_has_outputs() -> None:

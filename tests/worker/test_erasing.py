@@ -37,6 +37,8 @@ def test_profiles_and_commands_are_told_for_whom() -> None:
     assert (key, value, headers[0]) == (ANN.encode(), None, (KIND_HEADER, KIND_ERASED))
     told = Erased(person=ANN, request="r7", at=row.timestamp * 1000)
     assert decode_json(dict(headers)[ERASED_HEADER], _erased, "erased") == told
+    # Each topic of commands has commands of theirs before it.
+    assert flush.erased == flush.notices
     ((key, value, headers),) = flush.notices
     assert (key, headers) == (ANN.encode(), ((KIND_HEADER, KIND_ERASED),))
     assert value is not None

@@ -16,13 +16,13 @@ from services.contracts.codec import encode_json
 from services.contracts.control import Marker
 from services.contracts.delivery import Delivery
 from services.contracts.topics import (
-    COMMANDS,
     DEAD_LETTERS,
     EVENTS,
     KIND_DELIVERY,
     KIND_HEADER,
     KIND_MARKER,
     PROFILES,
+    URGENT_COMMANDS,
     Topic,
 )
 from services.runtime.kafka import make_producer, partition_of, topic_name
@@ -145,11 +145,11 @@ async def test_published_definitions_take_effect_without_a_restart(
         await worker.event("ann", "Order Completed")
         await worker.marker(1)
         await worker.event("ann", "Order Completed")
-        (command,) = await worker.read_until(COMMANDS, 1)
+        (command,) = await worker.read_until(URGENT_COMMANDS, 1)
         assert (command["trigger"], command["trigger_version"]) == ("thanks", 1)
         await worker.marker(2)
         await worker.event("bob", "Order Completed")
-        commands = await worker.read_until(COMMANDS, 2)
+        commands = await worker.read_until(URGENT_COMMANDS, 2)
         assert commands[-1]["trigger_version"] == 2 or commands[0]["trigger_version"] == 2
         await worker.metric_is("cuestream_definitions_revision", 2 * kafka_settings.partitions)
 
@@ -165,7 +165,7 @@ async def test_a_broken_marker_or_record_stops_nothing(
         await worker.raw("ann", b"\xff{", None)
         await worker.raw("ann", b'{"v":1,"revision":99,"at":1}', KIND_MARKER)
         await worker.event("ann", "Order Completed")
-        await worker.read_until(COMMANDS, 1)
+        await worker.read_until(URGENT_COMMANDS, 1)
         letters = await worker.read(DEAD_LETTERS)
         assert {letter["code"] for letter in letters} == {"bad_json", "definitions_missing"}
         await worker.metric_is("cuestream_dead_letters_total", 2)
@@ -191,7 +191,7 @@ async def test_a_delivery_reaches_the_person_and_latency_is_measured(
         await ready(worker)
         await worker.marker(1)
         await worker.event("ann", "Order Completed")
-        (command,) = await worker.read_until(COMMANDS, 1)
+        (command,) = await worker.read_until(URGENT_COMMANDS, 1)
         delivery = Delivery(
             send_id=command["send_id"],
             person="ann",
@@ -216,7 +216,7 @@ async def test_sigterm_commits_what_was_processed_and_ends_well(
         await ready(worker)
         await worker.marker(1)
         partition = await worker.event("ann", "Order Completed")
-        await worker.read_until(COMMANDS, 1)
+        await worker.read_until(URGENT_COMMANDS, 1)
         worker.child.signal(signal.SIGTERM)
         await asyncio.to_thread(wait_until, lambda: not worker.child.alive, "its end", 10.0)
         assert worker.child.exit_code == 0, worker.child.log_tail()

@@ -17,7 +17,7 @@ from services.contracts.definitions import Bundle
 from services.contracts.errors import Transient
 from services.contracts.event import Event
 from services.contracts.time import HOUR, Micros
-from services.contracts.topics import COMMANDS, EVENTS
+from services.contracts.topics import EVENTS, URGENT_COMMANDS
 from services.runtime.kafka import KAFKA_ERRORS, make_producer, partition_of, topic_name
 from services.runtime.settings import KafkaSettings
 from services.runtime.topic_reading import partitions_of
@@ -70,7 +70,7 @@ def commands_for(
 
 
 class Commands(Protocol):
-    """Where commands go."""
+    """Where urgent commands go."""
 
     async def send(self, commands: Sequence[SendCommand]) -> None:
         """Write them; returns once all are acknowledged. Raises `Transient`."""
@@ -86,7 +86,7 @@ class KafkaCommands:
         """See the port. It happens seldom: a producer is made for it, and closed."""
         partitions = await partitions_of(self._settings, EVENTS)
         producer: AIOKafkaProducer = make_producer(self._settings)
-        name = topic_name(self._settings, COMMANDS)
+        name = topic_name(self._settings, URGENT_COMMANDS)
         try:
             await producer.start()
             for command in commands:

@@ -5,7 +5,15 @@ import time
 from collections.abc import Callable, Coroutine, Iterator
 from typing import Any, Final
 
-from services.contracts.topics import COMMANDS, DEAD_LETTERS, DECISIONS, EVENTS, PROFILES, QUALITY
+from services.contracts.topics import (
+    COMMANDS,
+    DEAD_LETTERS,
+    DECISIONS,
+    EVENTS,
+    PROFILES,
+    QUALITY,
+    URGENT_COMMANDS,
+)
 from services.runtime.batch.writer import BatchWriter
 from services.runtime.kafka import topic_name
 from services.runtime.settings import KafkaSettings
@@ -32,6 +40,7 @@ class Delivery:
     ) -> None:
         self._writer = writer
         self._commands = topic_name(settings, COMMANDS)
+        self._urgent = topic_name(settings, URGENT_COMMANDS)
         self._decisions = topic_name(settings, DECISIONS)
         self._profiles = topic_name(settings, PROFILES)
         self._events = topic_name(settings, EVENTS)
@@ -66,7 +75,7 @@ class Delivery:
 
     def _writes(self, partition: int, flush: Flush) -> Iterator[Coroutine[Any, Any, object]]:
         write = self._writer.write
-        if flush.commands or flush.notices:
+        if flush.commands or flush.urgent or flush.notices:
             yield self._write_commands(partition, flush)
         if flush.decisions:
             yield write(self._decisions, partition, flush.decisions)
@@ -86,9 +95,18 @@ class Delivery:
             await self._writer.write_headed(self._profiles, partition, flush.tombstones)
 
     async def _write_commands(self, partition: int, flush: Flush) -> None:
-        write = self._writer.write
-        if flush.commands:
-            await write(self._commands, partition, flush.commands)
-        if flush.notices:
-            await self._writer.write_headed(self._commands, partition, flush.notices)
+        # Together, but what is told of commands stands behind all of them.
+        await asyncio.gather(
+            *(
+                self._writer.write(topic, partition, records)
+                for topic, records in (
+                    (self._commands, flush.commands),
+                    (self._urgent, flush.urgent),
+                )
+                if records
+            )
+        )
+        for topic, notices in ((self._urgent, flush.notices), (self._commands, flush.erased)):
+            if notices:
+                await self._writer.write_headed(topic, partition, notices)
         self._figures.commands_acknowledged(flush.origins)

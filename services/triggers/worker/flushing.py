@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from services.contracts.cleaning import Finding, Findings
 from services.contracts.codec import encode_hop, encode_json
-from services.contracts.command import Cancel, Erased, Moved, SendCommand
+from services.contracts.command import Cancel, Erased, Moved, SendCommand, is_urgent
 from services.contracts.control import Answer
 from services.contracts.decision import Decision, Outcome
 from services.contracts.errors import Malformed
@@ -69,8 +69,12 @@ class FlushBuilder:
         """Put together what is to be written; `record` is the batch's last. Not `complete`: some
         people's part of the same stretch comes with a later flush."""
         origins = [command.origin_received_at for command in out.commands]
-        commands = _encoded(out.commands, letters, record)
-        notices = _noticed(out.notices)
+        bulk: list[SendCommand] = []
+        urgent: list[SendCommand] = []
+        for command in out.commands:
+            (urgent if is_urgent(command) else bulk).append(command)
+        commands = _encoded(bulk, letters, record)
+        overtaking = _encoded(urgent, letters, record)
         decisions = _encoded(out.decisions, letters, record)
         profiles = _encoded(out.profiles, letters, record)
         hops = _routed(out.hops, letters, record, self._partitions)
@@ -82,7 +86,9 @@ class FlushBuilder:
             events[DEAD_LETTER] = len(lettered)
         flush = Flush(
             commands=commands,
-            notices=notices,
+            urgent=overtaking,
+            notices=_noticed(out.notices),
+            erased=_noticed(one for one in out.notices if isinstance(one, Erased)),
             decisions=decisions,
             profiles=profiles,
             quality=_found(out.findings, out.partition, complete=complete),

@@ -35,12 +35,13 @@ States = list[tuple[bytes | None, bytes | None]]
 class Flush:
     """What a stretch of one partition's log led to: to be written in this order.
 
-    First commands and the `notices` behind them, decisions, profiles, letters and hops, then
+    First commands with the `notices` behind them, decisions, profiles, letters and hops, then
     `states`, then `meta`, then, if it is the batch's `last`, the offset. Each step needs the
     one before acknowledged.
     """
 
     commands: Records
+    """Of the normal lane; the others are `urgent`."""
     decisions: Records
     profiles: Records
     letters: Records
@@ -55,8 +56,12 @@ class Flush:
     """Values that fitted no profile, by kind."""
     quality: Records = field(default_factory=list)
     """What cleaning found."""
+    urgent: Records = field(default_factory=list)
+    """Commands of the other lanes."""
     notices: list[Headed] = field(default_factory=list)
-    """For the topic of commands, behind those."""
+    """For the topic of urgent commands, behind all of them."""
+    erased: list[Headed] = field(default_factory=list)
+    """Those of the notices that the topic of commands needs as well."""
     tombstones: list[Headed] = field(default_factory=list)
     """For the topic of profiles, behind those: they take some away."""
     hops: dict[int, list[Headed]] = field(default_factory=dict)
@@ -72,7 +77,7 @@ class Flush:
     @property
     def has_outputs(self) -> bool:
         """Whether anything has to be acknowledged before the states."""
-        told = (self.commands, self.notices, self.decisions, self.tombstones)
+        told = (self.commands, self.urgent, self.notices, self.decisions, self.tombstones)
         return any((*told, self.profiles, self.quality, self.letters, self.hops))
 
 

@@ -57,15 +57,8 @@ class BatchStore(Store):
                 self.states.drop(tp.partition)
 
     async def on_recovery_completed(self, active_tps: set[TP], standby_tps: set[TP]) -> None:
-        """Keep exactly what is assigned and tell the app.
-
-        Raises:
-            Unopened: a state is sealed with a key that is not listed, or was changed.
-        """
+        """Keep exactly what is assigned and tell the app."""
         active = frozenset(tp.partition for tp in active_tps)
-        for partition in active:
-            values = self.states[partition].stored.values()
-            self.app.sealing.refuse(self.table.changelog_topic_name, values)
         self.states.settle(active=active, standby=frozenset(tp.partition for tp in standby_tps))
         self.app.on_recovered(active)
 
@@ -96,9 +89,15 @@ class BatchRecovery(Recovery):
     """
 
     async def on_recovery_completed(self, generation_id: int = 0) -> None:
-        """Stop the flow before the final seek: records read before it would come twice."""
+        """Stop the flow before the final seek: records read before it would come twice.
+
+        Raises:
+            Unopened: a state is sealed with a key that is not listed, or was changed.
+        """
         self.app.consumer.stop_flow()
         self.app.flow_control.suspend()
+        for tp in self.active_tps:
+            self.app.sealing.refuse(tp.topic, self.app.states[tp.partition].stored.values())
         await super().on_recovery_completed(generation_id)
 
     @Service.task

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
-from services.contracts.errors import Malformed, Transient
+from services.contracts.errors import Malformed
 from services.contracts.metrics import (
     DECISION_LOG,
     DECISION_LOG_SECONDS,
@@ -15,6 +15,7 @@ from services.profile_store.storing import DeadLetters, Record, Storing
 from services.runtime.clock import Clock
 from services.runtime.logs import get_logger
 from services.runtime.metrics import Metrics
+from services.runtime.upkeep import now_and_then
 
 PRUNE_SECONDS: Final = 3600.0
 
@@ -86,17 +87,11 @@ def _read(record: Record) -> Logged:
 async def keep_pruned(
     decisions: DecisionLog, stop: asyncio.Event, *, keep_micros: int, keep_people: int
 ) -> None:
-    """Forget what is old, now and then, until `stop`; a database that is away is tried later."""
-    while not stop.is_set():
-        try:
-            gone = await decisions.prune(keep_micros=keep_micros, keep_people=keep_people)
-        except Transient as error:
-            _log.warning("decisions not pruned", error=str(error))
-        else:
-            if gone:
-                _log.info("decisions pruned", decisions=gone)
-        try:
-            async with asyncio.timeout(PRUNE_SECONDS):
-                await stop.wait()
-        except TimeoutError:
-            pass  # time for the next round
+    """Forget what is old, now and then, until `stop`."""
+
+    async def prune() -> None:
+        gone = await decisions.prune(keep_micros=keep_micros, keep_people=keep_people)
+        if gone:
+            _log.info("decisions pruned", decisions=gone)
+
+    await now_and_then("prune decisions", prune, stop, seconds=PRUNE_SECONDS)

@@ -4,16 +4,14 @@ import asyncio
 from collections.abc import Sequence
 from typing import Final
 
-from services.contracts.errors import Malformed, Transient
+from services.contracts.errors import Malformed
 from services.contracts.metrics import FINDINGS
 from services.profile_store.quality_log import QualityLog, findings_of
 from services.profile_store.storing import Record, Storing
-from services.runtime.logs import get_logger
 from services.runtime.metrics import Metrics
+from services.runtime.upkeep import now_and_then
 
 PRUNE_SECONDS: Final = 3600.0
-
-_log = get_logger(__name__)
 
 
 class QualityIntake:
@@ -47,14 +45,10 @@ class QualityIntake:
 
 
 async def keep_thin(quality: QualityLog, stop: asyncio.Event, *, keep_days: int) -> None:
-    """Forget what is old, now and then, until `stop`; a database that is away is tried later."""
-    while not stop.is_set():
-        try:
-            await quality.prune(keep_days=keep_days)
-        except Transient as error:
-            _log.warning("data quality not pruned", error=str(error))
-        try:
-            async with asyncio.timeout(PRUNE_SECONDS):
-                await stop.wait()
-        except TimeoutError:
-            pass  # time for the next round
+    """Forget what is old, now and then, until `stop`."""
+    await now_and_then(
+        "prune data quality",
+        lambda: quality.prune(keep_days=keep_days),
+        stop,
+        seconds=PRUNE_SECONDS,
+    )

@@ -13,11 +13,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from services.contracts.codec import decode_json
 from services.contracts.command import Erased
-from services.contracts.errors import Malformed, Transient
+from services.contracts.errors import Malformed
 from services.contracts.time import Micros
 from services.contracts.topics import ERASED_HEADER
 from services.runtime.database import transient_errors
-from services.runtime.logs import get_logger
+from services.runtime.upkeep import now_and_then
 
 SWEEP_SECONDS: Final = 600.0
 SWEPT_AFTER_HOURS: Final = 24
@@ -25,7 +25,6 @@ SWEPT_AFTER_HOURS: Final = 24
 again. Then the person's id is forgotten as well, and only the receipt stays."""
 
 _decoder: Final = msgspec.json.Decoder(Erased)
-_log = get_logger(__name__)
 
 RECEIPTS_TABLE: Final = """
 CREATE TABLE {schema}.erasures (
@@ -178,14 +177,5 @@ class Erasures:
 
 
 async def keep_swept(erasures: Erasures, stop: asyncio.Event) -> None:
-    """Sweep now and then, until `stop`; a database that is away is tried later."""
-    while not stop.is_set():
-        try:
-            await erasures.sweep()
-        except Transient as error:
-            _log.warning("erasures not swept", error=str(error))
-        try:
-            async with asyncio.timeout(SWEEP_SECONDS):
-                await stop.wait()
-        except TimeoutError:
-            pass  # time for the next round
+    """Sweep now and then, until `stop`."""
+    await now_and_then("sweep erasures", erasures.sweep, stop, seconds=SWEEP_SECONDS)

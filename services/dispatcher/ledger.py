@@ -6,7 +6,7 @@ harmless for all of them. docs/decisions/0005-dispatcher-ledger.md argues the de
 """
 
 from collections.abc import Collection, Sequence
-from typing import Any
+from typing import Any, Final
 from uuid import uuid4
 
 import msgspec
@@ -15,8 +15,24 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from services.contracts.time import Micros
 from services.dispatcher import ledger_sql as sql
 from services.dispatcher.policy import SendState
-from services.runtime.database import transient_errors
+from services.runtime.database import make_engine, transient_errors
 from services.runtime.sealing import Keyring
+from services.runtime.settings import DatabaseSettings
+
+BY_INDEX: Final = {"enable_seqscan": "off"}
+"""Every statement finds its sends by an index. PostgreSQL keeps the plans that it made when the
+ledger was empty: for each batch it would read all of it, until it has counted the rows a minute
+later."""
+
+
+def make_ledger_engine(settings: DatabaseSettings) -> AsyncEngine:
+    """An engine for a `Ledger`, whose callers try again what has failed."""
+    return make_engine(
+        settings,
+        application="cuestream dispatcher ledger",
+        server_settings=BY_INDEX,
+        ask_first=False,
+    )
 
 
 class NewSend(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -107,7 +123,8 @@ class Ledger:
     def __init__(
         self, engine: AsyncEngine, *, lease_micros: int, keys: Keyring | None = None
     ) -> None:
-        self._engine = engine
+        # Each statement is a transaction: nothing is asked before it, and nothing said after it.
+        self._engine = engine.execution_options(isolation_level="AUTOCOMMIT")
         self._keys = Keyring("") if keys is None else keys
         self._lease = lease_micros
         self._holder = uuid4().hex
@@ -124,7 +141,7 @@ class Ledger:
         if self._keys.sealing:
             columns["command"] = [sealed(send, self._keys) for send in sends]
         with transient_errors():
-            async with self._engine.begin() as connection:
+            async with self._engine.connect() as connection:
                 columns |= {"lease": self._lease, "holder": self._holder}
                 rows = await connection.execute(sql.RECORD, columns)
                 made = {row[0]: row for row in rows}
@@ -154,8 +171,7 @@ class Ledger:
         is harmless where a repeated attempt is.
         """
         rows = await self._rows(
-            sql.CLAIM,
-            quick=quick,
+            sql.CLAIM_QUICKLY if quick else sql.CLAIM,
             queue=queue,
             provider=provider,
             limit=limit,
@@ -195,8 +211,7 @@ class Ledger:
         for the disk: forgotten, they would be told once more.
         """
         rows = await self._rows(
-            sql.SETTLE,
-            quick=told,
+            sql.SETTLE_QUICKLY if told else sql.SETTLE,
             lease=self._lease,
             told=told,
             holder=self._holder,
@@ -224,33 +239,24 @@ class Ledger:
 
     async def mark_reported(self, finished: Sequence[Finished]) -> None:
         """The reports are acknowledged; the commands' bytes are forgotten."""
-        with transient_errors():
-            async with self._engine.begin() as connection:
-                await connection.execute(sql.QUICK)
-                await connection.execute(
-                    sql.REPORTED,
-                    {
-                        "send_id": [send.send_id for send in finished],
-                        "state": [send.state.value for send in finished],
-                    },
-                )
+        await self._rows(
+            sql.REPORTED,
+            send_id=[send.send_id for send in finished],
+            state=[send.state.value for send in finished],
+        )
 
     async def adopt(self, served: Sequence[str], nobody: str) -> int:
         """Move what waits for a queue that is served no more to `nobody`; returns how many."""
         with transient_errors():
-            async with self._engine.begin() as connection:
+            async with self._engine.connect() as connection:
                 moved = await connection.execute(
                     sql.ADOPT, {"served": list(served), "nobody": nobody}
                 )
         return moved.rowcount
 
-    async def _rows(
-        self, statement: Any, *, quick: bool = False, **parameters: Any
-    ) -> Sequence[Any]:
+    async def _rows(self, statement: Any, **parameters: Any) -> Sequence[Any]:
         with transient_errors():
-            async with self._engine.begin() as connection:
-                if quick:
-                    await connection.execute(sql.QUICK)
+            async with self._engine.connect() as connection:
                 return (await connection.execute(statement, parameters)).all()
 
     def _claim(self, row: Any) -> Claim:

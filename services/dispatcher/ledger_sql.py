@@ -4,9 +4,9 @@ from typing import Final
 
 from sqlalchemy import text
 
-# The transaction's commit does not wait for the disk: for what may be forgotten by a crash of the
-# server (not of ours) within its last second.
-QUICK: Final = text("SET LOCAL synchronous_commit TO off")
+# With this in what it gives back, the transaction of a statement does not wait for the disk: for
+# what may be forgotten by a crash of the server (not of ours) within its last second.
+_QUICKLY: Final = "set_config('synchronous_commit', 'off', true)"
 
 RECORD: Final = text("""
 INSERT INTO dispatcher.sends (
@@ -63,7 +63,7 @@ _DUE: Final = """
         LIMIT CASE WHEN ranks.rank = 2 THEN CAST(:bulk AS integer) ELSE CAST(:limit AS integer) END
 """
 
-CLAIM: Final = text(f"""
+_CLAIM: Final = f"""
 WITH due AS MATERIALIZED (
     SELECT waiting.send_id
     {_DUE}
@@ -75,7 +75,9 @@ UPDATE dispatcher.sends s
 SET state = 'sending', attempts = s.attempts + 1, provider = :provider,
     holder = :holder, lease_until = dispatcher.now_micros() + :lease
 FROM due WHERE s.send_id = due.send_id
-{_CLAIMED}""")  # noqa: S608  (made of constants)
+{_CLAIMED}"""  # noqa: S608  (made of constants)
+CLAIM: Final = text(_CLAIM)
+CLAIM_QUICKLY: Final = text(f"{_CLAIM}, {_QUICKLY}")
 
 DUE: Final = text(f"""
 SELECT count(*) FROM (
@@ -109,7 +111,7 @@ WHERE s.state = 'sending' AND s.queue = :queue AND s.holder = :holder
 # An acceptance is the truth whenever it arrives; every other result counts only while the
 # claim is still held, or was settled the same by ourselves and the acknowledgement was lost.
 # What is told already forgets its command at once.
-SETTLE: Final = text("""
+_SETTLE: Final = """
 UPDATE dispatcher.sends s
 SET state = g.state, doubtful = g.doubtful, reason = g.reason, provider_id = g.provider_id,
     provider = CASE WHEN g.state = 'pending' AND NOT g.bound THEN NULL ELSE s.provider END,
@@ -126,8 +128,9 @@ FROM unnest(
 WHERE s.send_id = g.send_id AND s.attempts = g.attempts
   AND (s.state = 'sending' OR (g.state = 'accepted' AND s.state IN ('pending', 'ambiguous'))
        OR (s.state = g.state AND s.holder = :holder AND s.reported_at IS NULL))
-RETURNING CAST(s.send_id AS text)
-""")
+RETURNING CAST(s.send_id AS text)"""
+SETTLE: Final = text(_SETTLE)
+SETTLE_QUICKLY: Final = text(f"{_SETTLE}, {_QUICKLY}")
 
 _FINISHED: Final = """
 RETURNING CAST(s.send_id AS text), s.person, s.trigger, s.channel, s.state, s.attempts,
@@ -146,11 +149,12 @@ FROM (
 WHERE s.send_id = untold.send_id
 {_FINISHED}""")  # noqa: S608  (made of constants)
 
-REPORTED: Final = text("""
+REPORTED: Final = text(f"""
 UPDATE dispatcher.sends s SET reported_at = dispatcher.now_micros(), command = NULL
 FROM unnest(CAST(:send_id AS uuid[]), CAST(:state AS text[])) AS g(send_id, state)
 WHERE s.send_id = g.send_id AND s.state = g.state
-""")
+RETURNING {_QUICKLY}
+""")  # noqa: S608  (made of constants)
 
 ADOPT: Final = text("""
 UPDATE dispatcher.sends SET queue = :nobody, next_attempt_at = dispatcher.now_micros()

@@ -30,7 +30,7 @@ from services.dispatcher.housekeeping import Housekeeping
 from services.dispatcher.inbox import InboxStore
 from services.dispatcher.intake import Intake
 from services.dispatcher.lane import Lane
-from services.dispatcher.ledger import Ledger
+from services.dispatcher.ledger import Ledger, make_ledger_engine
 from services.dispatcher.ledger_changes import LedgerChanges
 from services.dispatcher.ledger_reads import LedgerReader
 from services.dispatcher.moves import Moves
@@ -84,6 +84,7 @@ class Dispatcher:
         channels: Mapping[str, Served],
         metrics: Metrics,
         engine: AsyncEngine,
+        ledger_engine: AsyncEngine,
         consumers: tuple[AIOKafkaConsumer, AIOKafkaConsumer],
         producer: AIOKafkaProducer,
         stops: Stops | None = None,
@@ -93,7 +94,7 @@ class Dispatcher:
         self._channels = channels
         self.reader = LedgerReader(engine)
         keys, lease = settings.keyring(), settings.dispatcher_lease_seconds
-        self._ledger = Ledger(engine, lease_micros=int(lease * SECOND), keys=keys)
+        self._ledger = Ledger(ledger_engine, lease_micros=int(lease * SECOND), keys=keys)
         changes, moves = LedgerChanges(engine, keys), Moves(engine)
         self.erasures = erasures_of(engine)
         addresses = PostgresAddresses(engine, make_quarantine(settings))
@@ -268,6 +269,8 @@ async def main(settings: DispatcherSettings, stop: asyncio.Event) -> None:
     async with AsyncExitStack() as stack:
         engine = make_engine(settings, application=f"cuestream {SERVICE}")
         stack.push_async_callback(engine.dispose)
+        ledger_engine = make_ledger_engine(settings)
+        stack.push_async_callback(ledger_engine.dispose)
         channels = build_channels(settings, engine)
         reader = LedgerReader(engine)
         health = Health(ready={"start": lambda: "not connected yet"})
@@ -297,6 +300,7 @@ async def main(settings: DispatcherSettings, stop: asyncio.Event) -> None:
                 channels=channels,
                 metrics=metrics,
                 engine=engine,
+                ledger_engine=ledger_engine,
                 producer=clients[0],
                 consumers=clients[1],
                 stops=stops,

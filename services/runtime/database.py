@@ -49,17 +49,20 @@ def make_engine(
     *,
     application: str = "cuestream",
     server_settings: Mapping[str, str] | None = None,
+    ask_first: bool = True,
 ) -> AsyncEngine:
     """An engine with a bounded pool; connects at first use. Dispose of it at the end.
 
     `server_settings` are PostgreSQL's own, for each connection. JSON goes through msgspec.
+    A connection is asked whether it is alive before each use, three ways there and back; without
+    `ask_first` the use itself finds out, and has to be tried again.
     Errors never show a statement's parameters: they may be personal data.
     """
     return create_async_engine(
         settings.database_url.get_secret_value(),
         pool_size=settings.database_pool,
         max_overflow=0,
-        pool_pre_ping=True,
+        pool_pre_ping=ask_first,
         hide_parameters=True,
         json_serializer=lambda value: msgspec.json.encode(value).decode(),
         json_deserializer=msgspec.json.decode,

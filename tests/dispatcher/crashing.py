@@ -102,6 +102,7 @@ async def run(channel: EffectsChannel, what: str, number: int, *, after: bool) -
         channels={"log": Served(channel=channel, concurrency=10)},
         metrics=Metrics(),
         engine=engine,
+        ledger_engine=engine,
         consumers=consumers,
         producer=producer,
     )

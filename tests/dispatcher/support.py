@@ -29,6 +29,7 @@ from services.dispatcher.channels.build import Served
 from services.dispatcher.channels.nobody import NobodyChannel
 from services.dispatcher.channels.port import Accepted, Message, Outcome
 from services.dispatcher.commands import NOBODY
+from services.dispatcher.ledger import make_ledger_engine
 from services.dispatcher.ledger_reads import LedgerReader
 from services.dispatcher.main import GROUP, READS, URGENT_GROUP, Dispatcher
 from services.dispatcher.settings import DispatcherSettings
@@ -185,12 +186,13 @@ class Stage:
         )
         producer = make_producer(self.settings)
         await asyncio.gather(*(one.start() for one in (*consumers, producer)))
-        engine = make_engine(self.settings)
+        engine, ledger_engine = make_engine(self.settings), make_ledger_engine(self.settings)
         dispatcher = Dispatcher(
             self.settings,
             channels=served,
             metrics=metrics or Metrics(),
             engine=engine,
+            ledger_engine=ledger_engine,
             consumers=consumers,
             producer=producer,
             stops=stops,
@@ -206,7 +208,7 @@ class Stage:
                 await running
         finally:
             await asyncio.gather(*(one.stop() for one in (*consumers, producer)))
-            await engine.dispose()
+            await asyncio.gather(engine.dispose(), ledger_engine.dispose())
 
     async def settled(self, number: int) -> dict[str, int]:
         """The ledger's counts, once that many sends are finished and reported."""

@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from services.cli import console
 from services.cli.privacy_data import Known, collect, known_as
 from services.contracts.codec import encode_json
+from services.contracts.command import Erased
 from services.contracts.control import Erase
 from services.contracts.errors import CuestreamError
 from services.contracts.topics import EVENTS, KIND_ERASE, KIND_HEADER, TOPICS
@@ -29,6 +30,7 @@ from services.runtime.kafka import make_producer, partition_of, topic_name
 from services.runtime.sealing import SETTING, Resealed
 from services.runtime.settings import load
 from services.runtime.topic_reading import partitions_of
+from services.triggers.backtest import erasing as trigger_erasing
 
 POLL_SECONDS: Final = 0.2
 MS_A_DAY: Final = 86_400_000
@@ -152,7 +154,12 @@ async def erase(
             )
     finally:
         await producer.stop()
+    # Nobody follows the log there: what is late is swept by the marketers' API.
+    shown = trigger_erasing.erasures_of(engine)
+    for person in known.ids:
+        await shown.erase(Erased(person=person, request=request, at=at))
     stores = {
+        "triggers": shown,
         "profile_store": profile_store_erasing.erasures_of(engine),
         "dispatcher": dispatcher_erasing.erasures_of(engine),
     }

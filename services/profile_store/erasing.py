@@ -27,6 +27,12 @@ STEPS: Final = (
         name="quality_samples",
         sql="DELETE FROM profile_store.quality_samples WHERE person = :person AND at <= :at",
     ),
+    # Who they are is not told there, and can be found out by whoever knows an id.
+    Step(
+        name="forecast_people",
+        sql="DELETE FROM profile_store.forecast_people"
+        " WHERE who = hashtextextended(CAST(:person AS text), 0) AND made_at <= :at",
+    ),
 )
 
 

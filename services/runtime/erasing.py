@@ -4,7 +4,7 @@ Each store has a table of its own for receipts, `<schema>.erasures` (see `RECEIP
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -53,6 +53,14 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     again: bool = True
 
 
+class Rewrite(msgspec.Struct, frozen=True, kw_only=True):
+    """A step that is more than one statement: `work` does it and gives what is to be counted."""
+
+    name: str
+    work: Callable[[AsyncConnection, str, Micros], Awaitable[int]]
+    again: bool = True
+
+
 class Receipt(msgspec.Struct, frozen=True, kw_only=True):
     """What was forgotten under one id of a person: rows by table, and when (ISO 8601).
 
@@ -89,12 +97,12 @@ class Erasures:
         self,
         engine: AsyncEngine,
         schema: str,
-        steps: Sequence[Step],
+        steps: Sequence[Step | Rewrite],
         *,
         stored: Callable[[str], str] = str,
     ) -> None:
         self._engine = engine
-        self._steps = [(step, text(step.sql)) for step in steps]
+        self._steps = steps
         self._stored = stored
         table = f"{schema}.erasures"
         self._receipt = text(f"""
@@ -166,12 +174,15 @@ class Erasures:
         self, connection: AsyncConnection, person: str, at: Micros, *, again: bool
     ) -> dict[str, int]:
         counted: dict[str, int] = {}
-        for step, statement in self._steps:
+        for step in self._steps:
             if again and not step.again:
                 continue
-            given = {"person": person, "at": at}
-            wanted = {name: given[name] for name in given if f":{name}" in step.sql}
-            rows = (await connection.execute(statement, wanted)).rowcount
+            if isinstance(step, Rewrite):
+                rows = await step.work(connection, person, at)
+            else:
+                given = {"person": person, "at": at}
+                wanted = {name: given[name] for name in given if f":{name}" in step.sql}
+                rows = (await connection.execute(text(step.sql), wanted)).rowcount
             counted[step.name] = counted.get(step.name, 0) + rows
         return counted
 

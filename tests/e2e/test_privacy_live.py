@@ -155,6 +155,9 @@ async def _story(shop: Shop, stack: Stack) -> None:
     assert receipt["complete"] is True
     assert receipt["ids"] == 2
     assert sum(one["deleted"]["profiles"] for one in receipt["stores"]["profile_store"]) == 2
+    assert [one["deleted"] for one in receipt["stores"]["triggers"]] == [
+        {"backtest_samples": 0}
+    ] * 2
     assert receipt["topics"]["events"].startswith("gone with their records by ")
     assert await shop.profile("ann") is None
     assert await shop.profile("visitor") is None

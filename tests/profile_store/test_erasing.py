@@ -42,6 +42,21 @@ async def fill(engine: AsyncEngine, person: str) -> None:
     offset = 100 if person == "ana" else 200
     await PostgresDecisions(engine).put(logged([decision(person=person)], offset=offset))
     await QualityLog(engine).put(findings(finding(offset, person=person)))
+    async with engine.begin() as connection:
+        await connection.execute(
+            text(
+                "INSERT INTO profile_store.forecasts VALUES ('t', :at, '{}') ON CONFLICT DO NOTHING"
+            ),
+            {"at": NOON},
+        )
+        await connection.execute(
+            text(
+                "INSERT INTO profile_store.forecast_people"
+                " SELECT 't', :at, hashtextextended(person, 0), 1, 1, 1"
+                " FROM profile_store.profiles WHERE person = :person"
+            ),
+            {"at": NOON, "person": person},
+        )
 
 
 async def test_nothing_of_them_is_left_in_any_table_and_all_of_others(engine: AsyncEngine) -> None:
@@ -53,7 +68,12 @@ async def test_nothing_of_them_is_left_in_any_table_and_all_of_others(engine: As
     assert not any((await rows_of(engine, "ana")).values())
     assert all((await rows_of(engine, "bob")).values())
     (receipt,) = await erasures.receipts("r1")
-    assert receipt.deleted == {"profiles": 1, "history": 1, "decisions": 1, "quality_samples": 1}
+    assert receipt.deleted == {
+        "profiles": 1, "history": 1, "decisions": 1, "quality_samples": 1, "forecast_people": 1,
+    }  # fmt: skip
+    async with engine.connect() as connection:
+        count = text("SELECT count(*) FROM profile_store.forecast_people")
+        assert (await connection.execute(count)).scalar_one() == 1
 
 
 async def test_doing_it_again_keeps_the_first_receipt(engine: AsyncEngine) -> None:

@@ -14,6 +14,7 @@ from services.contracts.time import Micros
 from services.runtime.bearer import BearerTokens
 from services.runtime.clock import WallClock
 from services.runtime.database import make_engine, wait_for_database
+from services.runtime.erasing import keep_swept
 from services.runtime.health import Health
 from services.runtime.logs import get_logger
 from services.runtime.metrics import Metrics
@@ -25,6 +26,7 @@ from services.triggers.api.settings import ApiSettings
 from services.triggers.api.tag_report import StoreNotices, tag_report_routes
 from services.triggers.api.template_routes import template_routes
 from services.triggers.api.trial import around_publishing
+from services.triggers.backtest.erasing import erasures_of
 from services.triggers.definitions.kafka import KafkaAnnouncer
 from services.triggers.definitions.postgres import PostgresStore
 from services.triggers.definitions.postgres_access import PostgresAnswers, PostgresTokens
@@ -137,6 +139,7 @@ async def main(settings: ApiSettings, stop: asyncio.Event) -> None:
         _log.info("listening", host=settings.host, port=settings.api_port)
         async with asyncio.TaskGroup() as group:
             workers = (relay, watch, around.runner, around.controller)
+            group.create_task(keep_swept(erasures_of(engine), stop))
             background = [group.create_task(worker.run()) for worker in workers]
             await serve(app, host=settings.host, port=settings.api_port, stop=stop)
             for task in background:

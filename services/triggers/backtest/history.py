@@ -10,17 +10,25 @@ from typing import IO, Final
 
 import msgspec
 
+from services.contracts.codec import decode_erase
 from services.contracts.errors import CuestreamError, Malformed
 from services.contracts.event import FUTURE_TOLERANCE, Event
 from services.contracts.segment import parse_message
 from services.contracts.time import Micros
-from services.contracts.topics import EVENTS, KIND_EVENT, KIND_PACK
+from services.contracts.topics import EVENTS, KIND_ERASE, KIND_EVENT, KIND_PACK
 from services.runtime.kafka import partition_of
 from services.runtime.settings import KafkaSettings
 from services.runtime.topic_reading import partitions_of, read_topic
 from services.triggers.backtest.spool import Spool
 from services.triggers.engine.limits import INSTANT_MAX
-from services.triggers.worker.reading import check_person, kind_of, read_event, read_pack
+from services.triggers.worker.reading import (
+    MILLIS,
+    check_person,
+    kind_of,
+    read_event,
+    read_pack,
+    value_of,
+)
 
 LINE_BYTES_MAX: Final = 1024 * 1024
 """A longer line is no event: those have at most 32 KiB, whatever stands around them."""
@@ -147,7 +155,8 @@ def _read_table(messages: Iterable[bytes], taker: _Taker) -> None:
 async def read_events_topic(
     settings: KafkaSettings, spool: Spool, until: Micros | None, progress: Progress
 ) -> Taken:
-    """Read what the topic holds when reading begins; what a worker refuses is counted.
+    """Read what the topic holds when reading begins; what a worker refuses is counted. Of who was
+    forgotten there, nothing of before is played.
 
     Raises:
         Transient: the broker fails.
@@ -165,6 +174,9 @@ async def read_events_topic(
             elif kind == KIND_EVENT:
                 events, key = [read_event(record, replay=replay)], record.key or b""
             else:
+                if kind == KIND_ERASE:
+                    erase = decode_erase(value_of(record))
+                    spool.forget(erase.person, max(erase.at, record.timestamp * MILLIS))
                 continue
         except Malformed as error:
             taker.refuse(place, error)

@@ -5,6 +5,7 @@ read back as it was written.
 """
 
 import os
+from base64 import b64encode
 from collections.abc import Collection, Iterable, Iterator
 from heapq import merge
 from operator import itemgetter
@@ -14,6 +15,7 @@ import msgspec
 
 from services.contracts.event import Event
 from services.contracts.time import Micros
+from services.runtime.sealing import KEY_BYTES, Keyring
 
 RUN_EVENTS_MAX: Final = 100_000
 BLOCK_EVENTS: Final = 500
@@ -43,6 +45,9 @@ class Spool:
         # Runs that follow each other in time make one chain.
         self._chains: list[list[Run]] = []
         self._last: list[Micros] = []
+        # Written on disk, where it is personal data at rest, under a key that nothing keeps.
+        self._keys = Keyring(f"spool:{b64encode(os.urandom(KEY_BYTES)).decode()}")
+        self._forgotten: dict[str, Micros] = {}
         self.events = 0
         self.first_at: Micros | None = None
         self.last_at: Micros | None = None
@@ -61,7 +66,7 @@ class Spool:
         held.sort(key=_at)
         run: Run = []
         for start in range(0, len(held), BLOCK_EVENTS):
-            block = _encode(held[start : start + BLOCK_EVENTS])
+            block = self._keys.seal_bytes(_encode(held[start : start + BLOCK_EVENTS]), b"")
             self._file.write(block)
             run.append((self._end, len(block)))
             self._end += len(block)
@@ -75,6 +80,10 @@ class Spool:
             self._chains.append([run])
             self._last.append(last)
         self._held = []
+
+    def forget(self, person: str, upto: Micros) -> None:
+        """Give back nothing of a person that was received up to then."""
+        self._forgotten[person] = max(upto, self._forgotten.get(person, upto))
 
     def close(self) -> None:
         """All is there: from now on it can be read, as often as wanted."""
@@ -90,8 +99,14 @@ class Spool:
         number = self._file.fileno()
         for run in runs:
             for offset, length in run:
-                block = _decode(os.pread(number, length, offset))
+                block = _decode(self._keys.open_bytes(os.pread(number, length, offset), b""))
+                if self._forgotten:
+                    block = [one for one in block if self._stays(one[1])]
                 if people is None:
                     yield from block
                 else:
                     yield from (one for one in block if one[1].person in people)
+
+    def _stays(self, event: Event) -> bool:
+        upto = self._forgotten.get(event.person)
+        return upto is None or event.received_at > upto

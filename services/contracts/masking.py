@@ -1,11 +1,14 @@
 """What may be shown of sensitive fields to those who may not see them."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Final
 
 SENSITIVE_TRAITS: Final = ("phone", "email", "id_number", "address")
 """Sensitive unless a setting says otherwise."""
 MASK: Final = "***"
+_SHOWING: Final = frozenset({"first", "last", "top_k"})
+"""Aggregates whose value is one of the property's, or some; the others give numbers."""
+_SUBJECTS: Final = ("trait", "property", "tag")
 _PHONE_SHOWN: Final = 4
 _DIGITS_MIN: Final = 7
 
@@ -13,6 +16,22 @@ _DIGITS_MIN: Final = 7
 def is_sensitive(path: str, names: Collection[str]) -> bool:
     """Whether a dotted path leads to, or through, one of these traits."""
     return any(part in names for part in path.split("."))
+
+
+def sensitive_tags(
+    tags: Iterable[tuple[str, Mapping[str, Any]]], names: Collection[str]
+) -> frozenset[str]:
+    """Which tags show a value of these traits or properties; each by id, as it is published."""
+    return frozenset(
+        id_
+        for id_, tag in tags
+        if is_sensitive(
+            (tag.get("derive") or {}).get("trait")
+            or (tag.get("value") if tag.get("aggregate") in _SHOWING else None)
+            or "",
+            names,
+        )
+    )
 
 
 def masked(value: Any) -> Any:
@@ -36,16 +55,31 @@ def mask_traits(traits: Mapping[str, Any], names: Collection[str]) -> dict[str, 
     return {name: _shown(name, value, names) for name, value in traits.items()}
 
 
-def mask_clause(clause: Mapping[str, Any], names: Collection[str]) -> dict[str, Any]:
-    """What a clause found, with the value of a sensitive trait masked.
+def mask_tags(values: Mapping[str, Any], tags: Collection[str]) -> dict[str, Any]:
+    """The same values with those of sensitive tags masked; see `sensitive_tags`."""
+    return {
+        id_: masked(value) if id_ in tags and value is not None else value
+        for id_, value in values.items()
+    }
 
-    It names the trait as `trait`, or as `name` where its `subject` is one.
+
+def mask_clause(
+    clause: Mapping[str, Any], names: Collection[str], tags: Collection[str] = ()
+) -> dict[str, Any]:
+    """What a clause found, with the value masked of a trait, a property or a tag that is sensitive.
+
+    It names it as `trait`, `property` or `tag`, or as `name` where its `subject` is one.
     """
     told = dict(clause)
-    trait = told.get("name") if told.get("subject") == "trait" else told.get("trait")
-    if isinstance(trait, str) and "actual" in told and is_sensitive(trait, names):
-        actual = told["actual"]
-        told["actual"] = None if actual is None else masked(actual)
+    if told.get("actual") is None:
+        return told
+    for subject in _SUBJECTS:
+        which = told.get("name") if told.get("subject") == subject else told.get(subject)
+        if isinstance(which, str) and (
+            which in tags if subject == "tag" else is_sensitive(which, names)
+        ):
+            told["actual"] = masked(told["actual"])
+            break
     return told
 
 

@@ -32,6 +32,7 @@ Store = Annotated[Profiles, Depends(_profiles)]
 
 @router.get("", summary="Profiles by the value of a tag")
 async def find_profiles(
+    request: Request,
     store: Store,
     show: Shown,
     tag: Annotated[str, Query(pattern=ID_PATTERN)],
@@ -45,6 +46,7 @@ async def find_profiles(
     A value that reads as a JSON number, boolean or null matches that and the same text. A
     page shows each profile as it is when the page is asked for.
     """
+    request.app.state.sensitive.refuse_search(tag=tag)
     where = TagFilter(tag=tag, op=op, values=_values(op, value))
     after = None if cursor is None else person_of(cursor)
     found = await store.find(where, limit=limit + 1, after=after)

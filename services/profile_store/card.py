@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Depends, HTTPException, Path
+from fastapi import APIRouter, Depends, HTTPException, Path, Request
 from pydantic import BaseModel, Field
 
 from services.contracts.profile import Profile
@@ -13,7 +13,7 @@ from services.profile_store.defined import Defined
 from services.profile_store.limits import TEXT_BYTES_MAX
 from services.profile_store.profiles import Profiles, current
 from services.profile_store.schemas import ConsentOut, ProfileOut
-from services.profile_store.sensitive import Shown
+from services.profile_store.sensitive import Sensitive, Shown
 from services.runtime.bearer import require_token
 
 DECISIONS_SHOWN_MAX: Final = 20
@@ -73,7 +73,9 @@ def card_routes(profiles: Profiles, decisions: DecisionLog, defined: Defined) ->
 
     @router.get("/people/{person:path}/card", summary="A person's profile card")
     async def card(
-        show: Shown, person: Annotated[str, Path(min_length=1, max_length=TEXT_BYTES_MAX)]
+        request: Request,
+        show: Shown,
+        person: Annotated[str, Path(min_length=1, max_length=TEXT_BYTES_MAX)],
     ) -> CardOut:
         """Core features, behaviour and preferences, predicted needs, contacts and decisions."""
         profile = await current(profiles, person)
@@ -83,7 +85,8 @@ def card_routes(profiles: Profiles, decisions: DecisionLog, defined: Defined) ->
         found = await decisions.of_people(
             people, trigger=None, limit=DECISIONS_SHOWN_MAX, before=None
         )
-        recent = [decision_out(decision) for _, decision in found]
+        sensitive: Sensitive = request.app.state.sensitive
+        recent = [decision_out(sensitive.masked_decision(one)) for _, one in found]
         return card_of(profile, show(profile), recent, defined)
 
     return router
@@ -96,7 +99,7 @@ def card_of(
     known = defined.tags()
     tags = [
         _tag(id_, value, known.get(id_, {}), id_ in profile.approximate)
-        for id_, value in sorted(profile.tags.items())
+        for id_, value in sorted(shown.tags.items())
         if value is not None and value != []
     ]
     stages = [one for one in tags if defined.is_lifecycle(one.id)]

@@ -10,7 +10,6 @@ from pydantic import BaseModel, Field
 from services.contracts.conditions import ID_PATTERN
 from services.contracts.decision import Decision
 from services.contracts.errors import Malformed
-from services.contracts.masking import mask_clause
 from services.contracts.time import DAY, Micros, from_micros
 from services.contracts.timestamp import parse_timestamp
 from services.profile_store.decision_log import (
@@ -88,7 +87,7 @@ def decision_routes(decisions: DecisionLog, profiles: Profiles) -> APIRouter:
     ) -> DecisionPage:
         """The newest first; under the id asked for, and that of whom it was merged into.
 
-        What a clause found of a sensitive trait is masked.
+        What a clause found that is sensitive is masked.
         """
         sensitive: Sensitive = request.app.state.sensitive
         people = [person]
@@ -99,7 +98,7 @@ def decision_routes(decisions: DecisionLog, profiles: Profiles) -> APIRouter:
         found = await decisions.of_people(people, trigger=trigger, limit=limit + 1, before=before)
         page = found[:limit]
         return DecisionPage(
-            decisions=[decision_out(_masked(decision, sensitive)) for _, decision in page],
+            decisions=[decision_out(sensitive.masked_decision(one)) for _, one in page],
             next_cursor=_cursor_of(page[-1][0]) if len(found) > limit else None,
         )
 
@@ -138,11 +137,6 @@ def _instant(text: str, name: str) -> Micros:
         return parse_timestamp(text)
     except Malformed as error:
         raise HTTPException(400, f"{name}: {error.message}") from error
-
-
-def _masked(decision: Decision, sensitive: Sensitive) -> Decision:
-    details = mask_clause(decision.details, sensitive.names)
-    return msgspec.structs.replace(decision, details=details)
 
 
 def decision_out(decision: Decision) -> DecisionOut:

@@ -4,6 +4,9 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
+import msgspec
+
+from services.contracts.decision import Decision
 from services.contracts.errors import Malformed
 from services.contracts.metrics import (
     DECISION_LOG,
@@ -26,6 +29,7 @@ class DecisionIntake:
     """Stores batches one after the other, in the order in which they are given.
 
     `clock` is None where time is what the records say: there is no lag to be measured then.
+    Decisions are kept as `shown` shows them to everybody: what is masked is not stored.
     """
 
     def __init__(
@@ -35,11 +39,13 @@ class DecisionIntake:
         metrics: Metrics,
         *,
         clock: Clock | None,
+        shown: Callable[[Decision], Decision],
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._decisions = decisions
         self._storing = Storing(dead_letters, metrics, sleep=sleep)
         self._clock = clock
+        self._shown = shown
         self._turn = asyncio.Lock()
         self._stored = metrics.counter(DECISION_LOG)
         self._seconds = metrics.histogram(DECISION_LOG_SECONDS)
@@ -54,7 +60,7 @@ class DecisionIntake:
             good: list[Logged] = []
             for record in records:
                 try:
-                    good.append(_read(record))
+                    good.append(self._read(record))
                 except Malformed as error:
                     await self._bury(record, error)
             if good:
@@ -74,14 +80,14 @@ class DecisionIntake:
         await self._storing.bury(record, error)
         self._stored.labels("dead_letter").inc()
 
-
-def _read(record: Record) -> Logged:
-    return logged_of(
-        record.value,
-        partition=record.partition,
-        offset=record.offset,
-        written_ms=record.timestamp,
-    )
+    def _read(self, record: Record) -> Logged:
+        logged = logged_of(
+            record.value,
+            partition=record.partition,
+            offset=record.offset,
+            written_ms=record.timestamp,
+        )
+        return msgspec.structs.replace(logged, decision=self._shown(logged.decision))
 
 
 async def keep_pruned(

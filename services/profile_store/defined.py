@@ -1,6 +1,7 @@
 """What is defined, as far as the store has to know it: segments, and tags of few values."""
 
 import asyncio
+from collections.abc import Collection
 from typing import Any, Final
 
 import msgspec
@@ -9,6 +10,7 @@ from aiokafka import TopicPartition
 from services.contracts.codec import decode_json
 from services.contracts.definitions import DefinitionRecord
 from services.contracts.errors import Malformed, Transient
+from services.contracts.masking import SENSITIVE_TRAITS, sensitive_tags
 from services.contracts.topics import DEFINITIONS
 from services.profile_store.population import Known
 from services.runtime.kafka import KAFKA_ERRORS, make_consumer, topic_name
@@ -25,9 +27,14 @@ _log = get_logger(__name__)
 
 
 class Defined:
-    """The newest definitions that were read; filled by `take`, in the order of the topic."""
+    """The newest definitions that were read; filled by `take`, in the order of the topic.
 
-    def __init__(self) -> None:
+    `names` are the sensitive traits.
+    """
+
+    def __init__(self, names: Collection[str] = SENSITIVE_TRAITS) -> None:
+        self._names = names
+        self._sensitive: frozenset[str] = frozenset()
         self._known: dict[tuple[str, str], dict[str, Any]] = {}
         self._discrete: tuple[str, ...] = ()
 
@@ -39,6 +46,7 @@ class Defined:
             self._known.pop((record.kind, record.id), None)
         else:
             self._known[record.kind, record.id] = record.definition
+        self._sensitive = sensitive_tags(self.tags().items(), self._names)
         self._discrete = tuple(
             sorted(
                 id_
@@ -47,6 +55,10 @@ class Defined:
                 or any(definition.get("derive", {}).get(way) for way in _DISCRETE)
             )
         )
+
+    def sensitive(self) -> frozenset[str]:
+        """Tags that show a sensitive value."""
+        return self._sensitive
 
     def discrete(self) -> tuple[str, ...]:
         """Tags of labels, of scores and of states, in order of id."""

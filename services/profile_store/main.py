@@ -33,7 +33,7 @@ from services.profile_store.quality_api import quality_routes
 from services.profile_store.quality_intake import QualityIntake, keep_thin
 from services.profile_store.quality_log import QualityLog
 from services.profile_store.sensitive import SealedProfiles
-from services.profile_store.settings import ProfileStoreSettings, sensitive_of
+from services.profile_store.settings import ProfileStoreSettings, sensitive_names, sensitive_of
 from services.profile_store.storing import Storing
 from services.profile_store.tag_changes import PostgresTagChanges
 from services.profile_store.tag_changes_api import tag_changes_routes
@@ -81,9 +81,9 @@ async def run(settings: ProfileStoreSettings, stop: asyncio.Event) -> None:
     try:
         await wait_for_database(engine)
         await producer.start()
-        defined, defined_known = Defined(), asyncio.Event()
+        defined, defined_known = Defined(sensitive_names(settings)), asyncio.Event()
         stores = _stores(engine, lookups, settings, defined)
-        consuming, logging, finding = _consumers(stores, settings, producer, metrics)
+        consuming, logging, finding = _consumers(stores, settings, defined, producer, metrics)
         health = Health(
             ready={
                 "consumer": consuming.missing,
@@ -123,7 +123,11 @@ def _stores(
 
 
 def _consumers(
-    stores: _Stores, settings: ProfileStoreSettings, producer: AIOKafkaProducer, metrics: Metrics
+    stores: _Stores,
+    settings: ProfileStoreSettings,
+    defined: Defined,
+    producer: AIOKafkaProducer,
+    metrics: Metrics,
 ) -> tuple[Consuming, Consuming, Consuming]:
     """Of profiles, of decisions and of what cleaning found."""
 
@@ -141,7 +145,8 @@ def _consumers(
 
     clock = WallClock() if settings.clock == "wall" else None
     profiles = Intake(stores.profiles, stores.erasures.erase, bury, metrics)
-    decisions = DecisionIntake(stores.decisions, bury, metrics, clock=clock)
+    shown = sensitive_of(settings, defined.sensitive).masked_decision
+    decisions = DecisionIntake(stores.decisions, bury, metrics, clock=clock, shown=shown)
     quality = QualityIntake(stores.quality, Storing(bury, metrics), metrics)
     return (
         consumer(GROUP, PROFILES, profiles.store),
@@ -169,7 +174,7 @@ def _app(
         job_routes(stores.runs),
         erasure_routes(stores.erasures),
         tag_changes_routes(stores.tag_changes),
-        sensitive=sensitive_of(settings),
+        sensitive=sensitive_of(settings, defined.sensitive),
     )
 
 

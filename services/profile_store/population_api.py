@@ -8,7 +8,6 @@ from pydantic import BaseModel, Field
 
 from services.contracts.conditions import ID_PATTERN, Condition
 from services.contracts.errors import Malformed
-from services.contracts.masking import is_sensitive
 from services.profile_store.api import CURSOR_CHARS_MAX, cursor_of, person_of
 from services.profile_store.defined import Defined
 from services.profile_store.limits import TEXT_BYTES_MAX
@@ -242,12 +241,10 @@ def _asked_of(names: dict[HistoryKind, str | None]) -> tuple[HistoryKind, str]:
 
 
 def _refuse_sensitive(where: Condition, sensitive: Sensitive) -> None:
-    """Nobody finds out by asking whom a phone belongs to; and sealed it cannot be compared."""
     for inner in (*(where.all_ or ()), *(where.any_ or ()), where.not_):
         if inner is not None:
             _refuse_sensitive(inner, sensitive)
-    if where.trait is not None and is_sensitive(where.trait, sensitive.names):
-        raise HTTPException(422, f"{where.trait} is sensitive, and cannot be searched for")
+    sensitive.refuse_search(trait=where.trait, tag=where.tag)
 
 
 async def _page(

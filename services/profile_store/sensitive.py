@@ -1,13 +1,20 @@
 """Sensitive traits: sealed where they are stored, masked where they are shown."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Annotated, Any, Final
 
 import msgspec
 from fastapi import Depends, HTTPException, Query, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
-from services.contracts.masking import SENSITIVE_TRAITS, is_sensitive, mask_traits
+from services.contracts.decision import Decision
+from services.contracts.masking import (
+    SENSITIVE_TRAITS,
+    is_sensitive,
+    mask_clause,
+    mask_tags,
+    mask_traits,
+)
 from services.contracts.profile import Profile
 from services.profile_store.profiles import Profiles, TagFilter, Written
 from services.profile_store.schemas import ProfileOut
@@ -22,7 +29,8 @@ _log = get_logger(__name__)
 class Sensitive:
     """Which traits are sensitive, the keys they are sealed with, and who may see them.
 
-    `tokens` are those that may ask for a profile with `reveal`; with none nobody may.
+    `tokens` are those that may ask for a profile with `reveal`; with none nobody may. `tags`
+    gives the tags that show a sensitive value.
     """
 
     def __init__(
@@ -30,10 +38,17 @@ class Sensitive:
         names: Collection[str] = SENSITIVE_TRAITS,
         keys: Keyring | None = None,
         tokens: BearerTokens | None = None,
+        tags: Callable[[], Collection[str]] = tuple,
     ) -> None:
         self.names = frozenset(names)
         self.keys = Keyring("") if keys is None else keys
         self._tokens = tokens
+        self._tags = tags
+
+    @property
+    def tags(self) -> Collection[str]:
+        """Tags that show a sensitive value, as they are defined now."""
+        return self._tags()
 
     def may_see(self, token: str) -> bool:
         """Whether who bears this token may see everything."""
@@ -51,8 +66,23 @@ class Sensitive:
 
     def masked(self, profile: Profile) -> Profile:
         """An opened profile as anybody may see it."""
-        traits = mask_traits(profile.traits, self.names)
-        return msgspec.structs.replace(profile, traits=traits)
+        traits, hidden = mask_traits(profile.traits, self.names), self.tags
+        tags = mask_tags(profile.tags, hidden) if hidden else profile.tags
+        return msgspec.structs.replace(profile, traits=traits, tags=tags)
+
+    def masked_decision(self, decision: Decision) -> Decision:
+        """A decision as anybody may see it: without what a clause found that is sensitive."""
+        details = mask_clause(decision.details, self.names, self.tags)
+        return msgspec.structs.replace(decision, details=details)
+
+    def refuse_search(self, *, trait: str | None = None, tag: str | None = None) -> None:
+        """Nobody finds out by asking whom a phone belongs to; and sealed it cannot be compared.
+
+        Raises:
+            HTTPException: 422, it is sensitive.
+        """
+        if (trait is not None and is_sensitive(trait, self.names)) or tag in self.tags:
+            raise HTTPException(422, f"{trait or tag} is sensitive, and cannot be searched for")
 
     def sealed_traits(self, traits: dict[str, Any], person: str) -> dict[str, Any]:
         """A person's traits with the sensitive ones sealed."""

@@ -1,5 +1,7 @@
 """Settings of the profile store."""
 
+from collections.abc import Callable, Collection
+
 from pydantic import Field, SecretStr
 
 from services.contracts.masking import SENSITIVE_TRAITS
@@ -36,10 +38,18 @@ class ProfileStoreSettings(KafkaSettings, JobSettings):
     )
 
 
-def sensitive_of(settings: ProfileStoreSettings) -> Sensitive:
-    """What the settings say of sensitive traits."""
+def sensitive_of(
+    settings: ProfileStoreSettings, tags: Callable[[], Collection[str]] = tuple
+) -> Sensitive:
+    """What the settings say of sensitive traits; `tags` gives those that show one."""
     return Sensitive(
-        [name for name in map(str.strip, settings.sensitive_traits.split(",")) if name],
+        sensitive_names(settings),
         settings.keyring(),
         BearerTokens(settings.sensitive_tokens),
+        tags,
     )
+
+
+def sensitive_names(settings: ProfileStoreSettings) -> list[str]:
+    """The names of sensitive traits."""
+    return [name for name in map(str.strip, settings.sensitive_traits.split(",")) if name]

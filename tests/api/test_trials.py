@@ -101,10 +101,17 @@ async def test_what_is_sensitive_of_a_real_person_is_masked_wherever_it_is_told(
     log.identify({"name": "Ada", "email": email, "phone": phone}, now=NOON)
     scene.people.states["ada"] = log.state
     content = {"subject": "{{ person.phone }}", "body": "b"}
+    tag = {"id": "reached_at", "derive": {"trait": "phone"}}
+    assert (await client.post("/v1/tags?publish=true", json=tag)).is_success
     changed = {
         **DRAFT,
         "entry": {"events": ["order"]},
-        "audience": {"trait": "phone", "op": "starts_with", "value": "+86"},
+        "audience": {
+            "all": [
+                {"trait": "phone", "op": "starts_with", "value": "+86"},
+                {"tag": "reached_at", "op": "exists"},
+            ]
+        },
         "steps": [{"send": {"channel": "mail", "content": content}}],
     }
     await client.put("/v1/triggers/thanks", json=changed, headers={"If-Match": "*"})

@@ -61,6 +61,13 @@ DEFINITIONS: list[dict[str, Any]] = [
     },
     {
         "kind": "trigger",
+        "id": "abroad",
+        "entry": {"events": ["Order Completed"]},
+        "audience": {"trait": "phone", "op": "starts_with", "value": "+1"},
+        "steps": [{"send": {"channel": "log", "content": SEND}}],
+    },
+    {
+        "kind": "trigger",
         "id": "later",
         "entry": {"events": ["Order Completed"]},
         "steps": [

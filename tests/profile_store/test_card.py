@@ -14,6 +14,7 @@ from services.profile_store.card import card_routes
 from services.profile_store.decision_memory import MemoryDecisions
 from services.profile_store.defined import Defined
 from services.profile_store.memory import MemoryProfiles
+from services.profile_store.sensitive import Sensitive
 from services.runtime.bearer import BearerTokens
 from services.runtime.health import Health
 from services.runtime.metrics import Metrics
@@ -39,7 +40,7 @@ class Store:
         for id_, definition in TAGS.items():
             self._define("tag", id_, definition)
         self._define("lifecycle", "life", {"name": "Life cycle"})
-        app = make_app(
+        self.app = make_app(
             self.profiles,
             BearerTokens(TokenSettings(api_tokens=SecretStr("sesame"))),
             Metrics(),
@@ -48,7 +49,7 @@ class Store:
         )
         headers = {"Authorization": "Bearer sesame"}
         self.client = AsyncClient(
-            transport=ASGITransport(app), base_url="http://store", headers=headers
+            transport=ASGITransport(self.app), base_url="http://store", headers=headers
         )
 
     def _define(self, kind: Any, id_: str, definition: dict[str, Any]) -> None:
@@ -125,3 +126,27 @@ async def test_under_an_old_name_it_is_the_card_of_who_they_are_now(store: Store
 async def test_nobody_has_no_card(store: Store) -> None:
     answer = await store.client.get("/v1/people/nobody/card")
     assert answer.status_code == 404
+
+
+async def test_tags_and_decisions_that_show_what_is_sensitive_are_masked() -> None:
+    store = Store()
+    store.app.state.sensitive = Sensitive(tags=store.defined.sensitive)
+    store._define("tag", "called_from", {"aggregate": "last", "value": "phone"})
+    store._define("tag", "mail", {"derive": {"trait": "email"}, "layer": "basic"})
+    tags = {"called_from": "+8613800138000", "mail": "ana@example.com", "orders_30d": 2}
+    await store.profiles.put([profile("ana", tags=tags)])
+    details = {"clause": "audience", "tag": "mail", "op": "eq", "actual": "ana@example.com"}
+    refused = decision(outcome=Outcome.AUDIENCE, details=details)
+    await store.decisions.put(logged([refused]))
+    card = await store.card()
+    assert [one["value"] for one in card["core"]["tags"]] == ["a***@example.com"]
+    assert [one["value"] for one in card["behaviour"]] == ["***8000", 2]
+    (told,) = card["contacts"]["decisions"]
+    assert told["details"]["actual"] == "a***@example.com"
+    shown = (await store.client.get("/v1/profiles/ana")).json()
+    assert shown["tags"] == {
+        "called_from": "***8000", "mail": "a***@example.com", "orders_30d": 2,
+    }  # fmt: skip
+    for query in ("tag=mail&value=ana@example.com", "tag=called_from&op=gte&value=1"):
+        assert (await store.client.get(f"/v1/profiles?{query}")).status_code == 422
+    assert (await store.client.get("/v1/profiles?tag=orders_30d&value=2")).status_code == 200

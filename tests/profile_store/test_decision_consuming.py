@@ -14,6 +14,7 @@ from services.profile_store.consuming import Consuming, Store
 from services.profile_store.decision_intake import DecisionIntake
 from services.profile_store.decision_postgres import PostgresDecisions
 from services.profile_store.main import DECISIONS_GROUP
+from services.profile_store.sensitive import Sensitive
 from services.profile_store.storing import Record
 from services.runtime.clock import WallClock
 from services.runtime.dead_letters import send_dead_letter
@@ -39,6 +40,7 @@ async def test_decisions_are_counted_once_over_crashes_and_bad_records(
         lambda letter: send_dead_letter(producer, kafka_settings, letter),
         metrics,
         clock=WallClock(),
+        shown=Sensitive().masked_decision,
     )
 
     def consuming(store: Store) -> Consuming:

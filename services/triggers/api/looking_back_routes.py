@@ -9,6 +9,7 @@ from pydantic import AwareDatetime
 from starlette.responses import Response
 
 from services.contracts.conditions import ID_PATTERN
+from services.contracts.definitions import Tag
 from services.contracts.event import PERSON_CHARS_MAX
 from services.contracts.time import DAY, from_micros, to_micros
 from services.runtime.moments import Moment
@@ -83,7 +84,10 @@ def looking_back_routes(
         trigger: Annotated[str, Query(pattern=ID_PATTERN)],
         step: Annotated[int | None, Query(ge=0, le=1000)] = None,
     ) -> Response:
-        return answer(masked_answer(await people.why(person, trigger, step), sensitive))
+        found = await people.why(person, trigger, step)
+        current = await reading.current()
+        tags = [one.published for one in current if isinstance(one.published, Tag)]
+        return answer(masked_answer(found, sensitive, tags))
 
     return router
 

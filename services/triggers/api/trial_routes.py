@@ -151,7 +151,7 @@ async def _dry_run(trials: Trials, trigger: str, asked: DryRunRequest) -> Any:
         )
     except Malformed as error:
         raise WrongBody([("body.event", error.message)]) from error
-    return masked_answer(dry_run_of(trial), sensitive)
+    return masked_answer(dry_run_of(trial), sensitive, bundle.tags)
 
 
 async def _scene(trials: Trials, asked: DryRunRequest) -> Scene:

@@ -54,7 +54,8 @@ def main() -> int:
     except CuestreamError as error:
         _say({"error": str(error)})
         return 1
-    _say({"report": masked_answer(report, assignment.sensitive)})
+    tags = msgspec.convert(assignment.question.together, Bundle).tags
+    _say({"report": masked_answer(report, assignment.sensitive, tags)})
     return 0
 
 

@@ -1,20 +1,29 @@
 """Answers about people without what not everybody may see: sensitive traits are masked."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 import msgspec
 
-from services.contracts.masking import is_sensitive, mask_clause, mask_traits, masked
+from services.contracts.definitions import Tag
+from services.contracts.masking import (
+    is_sensitive,
+    mask_clause,
+    mask_tags,
+    mask_traits,
+    masked,
+    sensitive_tags,
+)
 from services.triggers.engine.explain_texts import value_text
 
 
-def masked_answer(answer: Any, names: Collection[str]) -> Any:
+def masked_answer(answer: Any, names: Collection[str], tags: Iterable[Tag] = ()) -> Any:
     """The answer as JSON values: traits masked, and so what clauses found of them, in the fields
-    and in the sentences.
+    and in the sentences. Likewise of properties of these names, and of `tags` that show one.
     """
     found: dict[str, str] = {}
-    value = _masked(msgspec.to_builtins(answer), names, found)
+    hidden = sensitive_tags(((tag.id, msgspec.to_builtins(tag)) for tag in tags), names)
+    value = _masked(msgspec.to_builtins(answer), names, hidden, found)
     return _in_sentences(value, found) if found else value
 
 
@@ -41,20 +50,27 @@ def _secrets(traits: Mapping[str, Any], names: Collection[str]) -> list[Any]:
     return found
 
 
-def _masked(value: Any, names: Collection[str], found: dict[str, str]) -> Any:
+def _masked(
+    value: Any, names: Collection[str], tags: Collection[str], found: dict[str, str]
+) -> Any:
     if isinstance(value, list | tuple):
-        return [_masked(one, names, found) for one in value]
+        return [_masked(one, names, tags, found) for one in value]
     if not isinstance(value, dict):
         return value
-    told = mask_clause(value, names)
+    told = mask_clause(value, names, tags)
     if told.get("actual") != value.get("actual"):
         found[value_text(value["actual"])] = value_text(told["actual"])
-    return {
-        name: mask_traits(one, names)
-        if name == "traits" and isinstance(one, dict)
-        else _masked(one, names, found)
-        for name, one in told.items()
-    }
+    return {name: _within(name, one, names, tags, found) for name, one in told.items()}
+
+
+def _within(
+    name: str, value: Any, names: Collection[str], tags: Collection[str], found: dict[str, str]
+) -> Any:
+    if name == "traits" and isinstance(value, dict):
+        return mask_traits(value, names)
+    if name == "tags" and isinstance(value, dict):
+        value = mask_tags(value, tags)
+    return _masked(value, names, tags, found)
 
 
 def _in_sentences(value: Any, found: Mapping[str, str], name: str = "") -> Any:

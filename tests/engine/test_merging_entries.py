@@ -7,6 +7,7 @@ import pytest
 from services.contracts.decision import Outcome
 from services.contracts.definitions import Trigger
 from services.contracts.time import DAY, HOUR, MINUTE, Micros
+from services.triggers.engine.kept import split_events
 from services.triggers.engine.limits import SEQUENCE_EVENTS_MAX, WAITING_KEYS_MAX
 from tests.engine.build import NOON, tag, trigger
 from tests.engine.people import ANN, BOB, People, people_of
@@ -178,7 +179,7 @@ def test_of_too_many_events_those_that_can_be_spared_go() -> None:
         people.now += 1
     take_in(people, BOB, ANN)
     (slot,) = people.state(BOB).slots.values()
-    assert len(slot[1]) == SEQUENCE_EVENTS_MAX
+    assert len(split_events(slot[1])) == SEQUENCE_EVENTS_MAX
     last = {"product": f"{ANN}{SEQUENCE_EVENTS_MAX - 1}"}
     assert [one.outcome for one in people.event(BOB, "cart", last)] == [Outcome.SENT]
 

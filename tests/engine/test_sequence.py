@@ -6,6 +6,7 @@ import pytest
 
 from services.contracts.time import DAY, HOUR, MINUTE
 from services.triggers.engine import encode_state
+from services.triggers.engine.kept import split_events
 from services.triggers.engine.limits import NEVER, SEQUENCE_EVENTS_MAX, SETTLED_KEYS_MAX
 from tests.engine.build import NOON, Log, bundle, log_of, tag, trigger
 
@@ -163,7 +164,7 @@ def test_past_the_bound_the_oldest_goes(log: Log) -> None:
     for number in range(SEQUENCE_EVENTS_MAX + 1):
         log.event("view", {"sku": number}, now=NOON + number)
     (slot,) = log.state.slots.values()
-    assert len(slot[1]) == SEQUENCE_EVENTS_MAX
+    assert len(split_events(slot[1])) == SEQUENCE_EVENTS_MAX
     log.event("cart", {"sku": 0}, now=NOON + MINUTE)
     log.event("cart", {"sku": 1}, now=NOON + MINUTE, id_="one")
     assert sent(log) == ["one"]
@@ -174,11 +175,18 @@ def test_what_can_begin_nothing_any_more_is_forgotten(log: Log) -> None:
         for name in ("view", "cart"):
             log.event(name, {"sku": number}, now=NOON + number)
     (slot,) = log.state.slots.values()
-    assert (slot[1], len(slot[2])) == ([], SETTLED_KEYS_MAX)
+    assert (slot[1], len(slot[2])) == (b"", SETTLED_KEYS_MAX)
     log.event("view", {"sku": "a"}, now=NOON + HOUR)
     log.event("view", {"sku": "b"}, now=NOON + 26 * HOUR + 1)
     (slot,) = log.state.slots.values()
-    assert len(slot[1]) == 1
+    assert len(split_events(slot[1])) == 1
+
+
+def test_what_can_still_begin_one_is_not(log: Log) -> None:
+    log.event("view", {"sku": "a"}, now=NOON)
+    log.event("view", {"sku": "b"}, now=NOON + 25 * HOUR)
+    log.event("cart", {"sku": "a"}, now=NOON + 25 * HOUR, occurred_at=NOON + HOUR, id_="overtaken")
+    assert sent(log) == ["overtaken"]
 
 
 def test_it_needs_no_timer(log: Log) -> None:

@@ -21,6 +21,7 @@ from services.triggers.engine.limits import (
     ASKING_MAX,
     DEDUP_KEYS_MAX,
     MERGED_MAX,
+    NEVER,
     RUNS_BYTES_MAX,
     SHADOW_SENDS_MAX,
     TRAIT_BYTES_MAX,
@@ -36,6 +37,7 @@ from services.triggers.engine.state import (
     id_text,
     packed_id,
 )
+from services.triggers.engine.waits import key_of
 from tests.engine.build import NOON, PERSON, bundle, log_of, policy, tag, trigger
 
 instants = st.integers(0, 2**52)
@@ -127,6 +129,32 @@ def test_a_state_that_would_be_read_as_something_else_is_refused() -> None:
     state.v = OLDEST_VERSION - 1
     with pytest.raises(Malformed, match="bad_state: state has schema version 1, no longer read"):
         decode_state(encode_state(state))
+
+
+def test_a_state_of_version_2_is_read_as_what_it_meant() -> None:
+    """There, what waits was lists, and what only time concerns stood among the rest."""
+    sequence = {"parts": [{"events": ["view"]}, {"events": ["cart"]}], "within": "1h"}
+    absence = {"after": {"events": ["view"]}, "without": {"events": ["cart"]}, "within": "2h"}
+    leaves = {"events": ["leave"], "key": ["sku"]}
+    log = log_of(
+        trigger("quick", entry={"sequence": {**sequence, "key": ["sku"]}}, exit=leaves),
+        trigger("left", entry={"absence": {**absence, "key": ["sku"]}}, exit=leaves),
+        trigger("idle", entry={"inactivity": {"events": ["view"], "lasts": "3d"}}),
+        trigger("daily", entry={"schedule": {"cron": "0 9 * * *"}}),
+    )
+    for number, name in enumerate(("view", "cart", "view")):
+        log.event(name, {"sku": "a", "page": number}, now=NOON + number, id_=f"{name}{number}")
+    state = log.state
+    keys = {rule.trigger.id: key for key, (rule, _) in log.rules.sensors.items()}
+    a = key_of({"sku": "a"}, ["sku"])
+    old = decode_state(encode_state(state))
+    old.v, old.still, old.still_due = 2, b"", NEVER
+    old.slots[keys["daily"]] = [NOON + 21 * HOUR]
+    old.slots[keys["quick"]][1] = [[NOON + 2, a, 1, a]]
+    properties = msgspec.msgpack.encode({"sku": "a", "page": 2})
+    old.slots[keys["left"]][1] = {a: [NOON + 2, "view2", a, properties]}
+    assert old != state
+    assert decode_state(encode_state(old)) == state
 
 
 @given(st.one_of(event_ids, st.text(alphabet="0123456789abcdef-", min_size=36, max_size=36)))

@@ -1,18 +1,27 @@
 """Something happened, and what should have followed did not: `entry.absence`.
 
-Slot: `[due, waits, settled]`. `waits` holds for each key `[at, event id, mark, properties]` of
-the last `after`. `settled` holds for each key the instant up to which nothing begins any more,
+Slot: `[due, waits, settled]`. `waits` holds for each key the last `after`, in the bytes of
+`kept`. `settled` holds for each key the instant up to which nothing begins any more,
 because `without` happened or the entry fired: an `after` overtaken on its way may come later.
 What is overtaken by more than `late_after` begins nothing, so that long it is remembered.
 """
 
-from typing import Any
-
 from services.contracts.event import Event
 from services.contracts.time import Micros, parse_duration
+from services.triggers.engine.ears import Ear
+from services.triggers.engine.kept import (
+    STAMP_BYTES,
+    at_of,
+    event_of_wait,
+    mark_of_wait,
+    pack_wait,
+    stamp_of,
+)
 from services.triggers.engine.limits import (
     NEVER,
-    UTF8_BYTES_A_CHAR_MAX,
+    SETTLED_KEYS_MAX,
+    SLOT_BYTES,
+    SLOTS_BYTES_MAX,
     WAITING_KEYS_MAX,
 )
 from services.triggers.engine.sensors import DUE, Entered, Making, Sensed
@@ -21,23 +30,28 @@ from services.triggers.engine.waits import (
     INSTANT_BYTES,
     NO_KEY,
     SETTLED,
+    SETTLED_BYTES,
     compile_match,
     decode_properties,
-    encode,
     has_room,
     has_room_for,
     kept_properties,
     key_reader,
     settle,
     settle_both,
+    write_key,
+    write_mark,
 )
 
 _WAITS = 1
-_WAIT_BYTES = 4 * INSTANT_BYTES + 10
-"""Of a wait with its key, at most, without its event's id and properties."""
-_AT, _EVENT_ID, _MARK, _PROPERTIES = 0, 1, 2, 3
+_WAIT_BYTES = 2 * INSTANT_BYTES
+"""Of a wait with its key, at most, without its bytes."""
 
-Waits = dict[int, list[Any]]
+Waits = dict[int, bytes]
+
+
+def _wait_of(stamp: bytes, mark: int, event: Event) -> bytes:
+    return pack_wait(stamp, mark, event.message_id, kept_properties(event.properties))
 
 
 class AbsenceSensor:
@@ -48,6 +62,7 @@ class AbsenceSensor:
     def __init__(self, making: Making) -> None:
         entry, way_out = making.trigger.entry.absence, making.trigger.exit
         assert entry is not None
+        self._entry = entry
         after, without = (
             compile_match(one, making.read_tag) for one in (entry.after, entry.without)
         )
@@ -55,7 +70,8 @@ class AbsenceSensor:
         self._tests = {name: (after.test_of(name), without.test_of(name)) for name in self.hears}
         self._within = parse_duration(entry.within)
         self._key = key_reader(entry.key)
-        self._exit_key = key_reader(way_out.key if way_out is not None else ())
+        self._exit_paths = way_out.key if way_out is not None else ()
+        self._exit_key = key_reader(self._exit_paths)
         self._late_after = making.late_after
 
     def hear(
@@ -76,23 +92,89 @@ class AbsenceSensor:
         waits: Waits = slot[_WAITS]
         waiting = waits.get(key)
         if not begins:
-            if waiting is not None and waiting[_AT] <= at:
+            if waiting is not None and at_of(waiting) <= at:
                 del waits[key]
             settle(state, slot, key, at, now - self._late_after)
-        elif at > slot[SETTLED].get(key, -NEVER) and (waiting is None or at >= waiting[_AT]):
-            self._wait(slot, key, at, event, state)
+        elif at > slot[SETTLED].get(key, -NEVER) and (waiting is None or at >= at_of(waiting)):
+            mark = self._exit_key(properties) or NO_KEY
+            self._wait(slot, key, at, _wait_of(stamp_of(at), mark, event), state)
         return self._tidy(slot), ()
 
-    def _wait(self, slot: Slot, key: int, at: Micros, event: Event, state: PersonState) -> None:
+    def listen(self, ear: Ear, name: str, slot: str, tell: str) -> list[str]:
+        """Nearly always there is room: then an `after` takes the last one's place, and a
+        `without` ends what waits."""
+        after, without = self._tests[name]
+        if after is not None and without is not None:
+            return [tell]
+        match = self._entry.without if after is None else self._entry.after
+        key = write_key(ear, self._entry.key)
+        test = "" if match.where is None else f" and {ear.expression(match.where)}"
+        write = self._listen_without if after is None else self._listen_after
+        lines = write(ear, key, slot, tell)
+        return [f"if {key} is not None{test}:", *(f"    {line}" for line in lines)]
+
+    def _listen_after(self, ear: Ear, key: str, slot: str, tell: str) -> list[str]:
+        stamp, mark = ear.stamp(), write_mark(ear, self._exit_paths)
+        wait = ear.later(f"{ear.constant(_wait_of)}({stamp}, {mark}, event)")
+        over_at = ear.once(f"at + {ear.constant(self._within)}")
+        more = ear.adding(SLOT_BYTES + _WAIT_BYTES)
+        return [
+            "if x is None:",
+            f"    if z + len(n := {wait}) > {SLOTS_BYTES_MAX}:",
+            f"        {tell}",
+            "    else:",
+            f"        slots[{slot}] = [{over_at}, {{{key}: n}}, {{}}]",
+            f"        z += len(n) + {more}",
+            f"        if {over_at} < due:",
+            f"            due = {over_at}",
+            f"elif at > x[{SETTLED}].get({key}, {ear.constant(-NEVER)}):",
+            f"    w, n = x[{_WAITS}].get({key}), {wait}",
+            f"    if len(x[{_WAITS}]) >= {WAITING_KEYS_MAX} or z + len(n) > {SLOTS_BYTES_MAX}:",
+            f"        {tell}",
+            f"    elif w is None or w[:{STAMP_BYTES}] <= {stamp}:",
+            f"        x[{_WAITS}][{key}] = n",
+            f"        z += len(n) + {_WAIT_BYTES}",
+            f"        if {over_at} < x[{DUE}]:",
+            f"            x[{DUE}] = {over_at}",
+            f"            if {over_at} < due:",
+            f"                due = {over_at}",
+        ]
+
+    def _listen_without(self, ear: Ear, key: str, slot: str, tell: str) -> list[str]:
+        forgotten = ear.once(f"now - {ear.constant(self._late_after)}")
+        more = ear.adding(SLOT_BYTES + SETTLED_BYTES)
+        # With another key those of before `forgotten` go: mostly there are none of these.
+        crowded = f"len(d) >= {SETTLED_KEYS_MAX} or min(d.values()) < {forgotten}"
+        return [
+            "if x is None:",
+            f"    slots[{slot}] = [{ear.constant(NEVER)}, {{}}, {{{key}: at}}]",
+            f"    z += {more}",
+            "else:",
+            f"    d = x[{SETTLED}]",
+            f"    u = d.get({key})",
+            f"    if u is None and d and ({crowded}):",
+            f"        {tell}",
+            "    else:",
+            "        if u is None:",
+            f"            d[{key}] = at",
+            f"            z += {SETTLED_BYTES}",
+            "        elif at > u:",
+            f"            d[{key}] = at",
+            f"        w = x[{_WAITS}].get({key})",
+            f"        if w is not None and w[:{STAMP_BYTES}] <= {ear.stamp()}:",
+            f"            del x[{_WAITS}][{key}]",
+            f"            if not x[{_WAITS}]:",
+            f"                x[{DUE}] = {ear.constant(NEVER)}",
+        ]
+
+    def _wait(self, slot: Slot, key: int, at: Micros, wait: bytes, state: PersonState) -> None:
         waits: Waits = slot[_WAITS]
         waiting = waits.get(key)
-        kept = kept_properties(event.properties)
-        wait = waits[key] = [at, event.message_id, self._exit_key(event.properties) or NO_KEY, kept]
+        waits[key] = wait
         if at + self._within < slot[DUE]:
             slot[DUE] = at + self._within
-        size = len(kept) + UTF8_BYTES_A_CHAR_MAX * len(event.message_id) + _WAIT_BYTES
-        surely = has_room_for(state, size) and len(waits) <= WAITING_KEYS_MAX
-        if not surely and (waiting is None or len(encode(wait)) > len(encode(waiting))):
+        surely = has_room_for(state, len(wait) + _WAIT_BYTES) and len(waits) <= WAITING_KEYS_MAX
+        if not surely and (waiting is None or len(wait) > len(waiting)):
             self._bound(waits, slot, state)
 
     def look(self, slot: Slot | None, state: PersonState, now: Micros) -> Sensed:
@@ -100,25 +182,25 @@ class AbsenceSensor:
         assert slot is not None
         waits: Waits = slot[_WAITS]
         entered = []
-        for at, key in sorted((wait[_AT], key) for key, wait in waits.items()):
+        for at, key in sorted((at_of(wait), key) for key, wait in waits.items()):
             if at + self._within > now:
                 break
-            wait = waits.pop(key)
+            event_id, properties = event_of_wait(waits.pop(key))
             entered.append(
                 Entered(
-                    event_id=wait[_EVENT_ID],
-                    properties=decode_properties(wait[_PROPERTIES]),
+                    event_id=event_id,
+                    properties=decode_properties(properties),
                     origin_received_at=now,
                 )
             )
             settle(state, slot, key, at, now - self._late_after)
-        slot[DUE] = min((wait[_AT] + self._within for wait in waits.values()), default=NEVER)
+        slot[DUE] = self._due(waits)
         return self._tidy(slot), entered
 
     def leave(self, slot: Slot, mark: int | None) -> Slot | None:
         """End what waits, with a mark only what bears it."""
         waits: Waits = slot[_WAITS]
-        for key in [key for key, wait in waits.items() if mark is None or wait[_MARK] == mark]:
+        for key in [key for key, wait in waits.items() if mark in (None, mark_of_wait(wait))]:
             del waits[key]
         return self._tidy(slot)
 
@@ -134,19 +216,22 @@ class AbsenceSensor:
         if other is not None:
             settle_both(slot, other)
             for key, wait in other[_WAITS].items():
-                if key not in waits or waits[key][_AT] < wait[_AT]:
+                if key not in waits or at_of(waits[key]) < at_of(wait):
                     waits[key] = wait
         done = slot[SETTLED]
-        for key in [key for key, wait in waits.items() if wait[_AT] <= done.get(key, -NEVER)]:
+        for key in [key for key, wait in waits.items() if at_of(wait) <= done.get(key, -NEVER)]:
             del waits[key]
         self._bound(waits, slot, state)
-        slot[DUE] = min((wait[_AT] + self._within for wait in waits.values()), default=NEVER)
+        slot[DUE] = self._due(waits)
         return self._tidy(slot), ()
 
     @staticmethod
     def _bound(waits: Waits, slot: Slot, state: PersonState) -> None:
         while waits and (len(waits) > WAITING_KEYS_MAX or not has_room(state, slot)):
-            del waits[min(waits, key=lambda one: (waits[one][_AT], one))]
+            del waits[min(waits, key=lambda one: (at_of(waits[one]), one))]
+
+    def _due(self, waits: Waits) -> Micros:
+        return min((at_of(wait) + self._within for wait in waits.values()), default=NEVER)
 
     @staticmethod
     def _tidy(slot: Slot) -> Slot | None:

@@ -26,6 +26,8 @@ ReadTag = Callable[[PersonState, Micros], Any]
 Test = Callable[[Mapping[str, Any], PersonState, Micros], bool]
 """`test(properties, state, now)`."""
 
+_ALIKE: Final = frozenset({int, str})
+"""Of these kinds, equal constants are one; of the others, the same."""
 _ORDERINGS: Final = {"gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
 
 
@@ -39,6 +41,7 @@ class Writer:
         self._readers = readers
         self._read: dict[str, str] = {}
         self._tags_read: dict[str, str] = {}
+        self._constants: dict[Any, str] = {}
         self.namespace: dict[str, Any] = {
             "__builtins__": {},
             "NUMERIC": NUMERIC,
@@ -53,8 +56,13 @@ class Writer:
         }
 
     def constant(self, value: object) -> str:
-        name = f"c{len(self.namespace)}"
-        self.namespace[name] = value
+        # By its type too: 1, 1.0 and true are equal, and their clauses are not.
+        kind = type(value)
+        key = (kind, value) if kind in _ALIKE else (kind, id(value))
+        name = self._constants.get(key)
+        if name is None:
+            name = self._constants[key] = f"c{len(self.namespace)}"
+            self.namespace[name] = value
         return name
 
     def read_once(self, properties: Iterable[str]) -> list[str]:
@@ -120,7 +128,11 @@ class Writer:
             return f"(type(v := {subject}) is str and v.startswith({name}))"
         if isinstance(wanted, str):
             return f"(type(v := {subject}) is str and v {_ORDERINGS[op]} {name})"
-        return f"(type(v := {subject}) in NUMERIC and v {_ORDERINGS[op]} {name})"
+        return self.compared(subject, _ORDERINGS[op], name)
+
+    def compared(self, subject: str, op: str, wanted: str) -> str:
+        """Whether something is a number that stands so to another."""
+        return f"(type(v := {subject}) in NUMERIC and v {op} {wanted})"
 
     def _equal(self, subject: str, wanted: Any) -> str:
         name = self.constant(wanted)

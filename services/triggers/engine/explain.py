@@ -33,6 +33,7 @@ from services.triggers.engine.limits import NEVER
 from services.triggers.engine.rules import Rule, Rules, entry_kind
 from services.triggers.engine.sensors import DUE
 from services.triggers.engine.state import PersonState, decode_state, encode_state
+from services.triggers.engine.still import slot_of
 
 DECISIONS_TOLD_MAX: Final = 20
 """The newest; how many there are is always told."""
@@ -196,7 +197,7 @@ def _waiting(state: PersonState, rule: Rule, rules: Rules) -> Iterator[Finding]:
     for key, (other, _) in rules.sensors.items():
         if other.trigger.id != rule.trigger.id:
             continue
-        slot = state.slots.get(key)
+        slot = slot_of(state, key)
         due = NEVER if slot is None else slot[DUE]
         if due < NEVER:
             sentence = f"the entry ({kind}) has begun and is looked at again at {instant(due)}"

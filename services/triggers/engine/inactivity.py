@@ -4,8 +4,8 @@ from typing import Final
 
 from services.contracts.event import Event
 from services.contracts.time import Micros, parse_duration
-from services.triggers.engine.conditions import Writer
-from services.triggers.engine.limits import NEVER
+from services.triggers.engine.ears import Ear
+from services.triggers.engine.limits import NEVER, SLOT_BYTES
 from services.triggers.engine.sensors import DUE, Entered, Making, Sensed
 from services.triggers.engine.state import PersonState, Slot
 
@@ -35,13 +35,18 @@ class InactivitySensor:
                 slot[DUE] = at + self._lasts
         return slot, ()
 
-    def listen(self, writer: Writer) -> list[str]:
+    def listen(self, ear: Ear, name: str, slot: str, tell: str) -> list[str]:
         """Nearly always they are heard of anew while they are waited for."""
         return [
-            f"if x is not None and x[{DUE}] != {writer.constant(NEVER)}:",
-            f"    if at > x[{_LAST}]:",
-            f"        x[{_LAST}] = at",
-            "else:",
+            "if x is None:",
+            f"    slots[{slot}] = [(y := at + {ear.constant(self._lasts)}), at]",
+            f"    z += {ear.adding(SLOT_BYTES)}",
+            "    if y < due:",
+            "        due = y",
+            f"elif x[{DUE}] == {ear.constant(NEVER)}:",
+            f"    {tell}",
+            f"elif at > x[{_LAST}]:",
+            f"    x[{_LAST}] = at",
         ]
 
     def look(self, slot: Slot | None, state: PersonState, now: Micros) -> Sensed:

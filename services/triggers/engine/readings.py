@@ -6,7 +6,7 @@ for their `Inputs`. Between the instants and events that these name no value cha
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from math import ceil, floor
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 import msgspec
 
@@ -85,11 +85,17 @@ def _next_of(clock: Clock, bounds: Bounds, state: PersonState, at: Micros) -> Mi
 
 
 class Reading(msgspec.Struct, frozen=True, kw_only=True, eq=False):
-    """One tag: its value, and what that is made of; `clock` where it is a clock itself."""
+    """One tag: its value, and what that is made of; `clock` where it is a clock itself.
+
+    With `total_of` the running total of that tag data is the value as long as no bucket has
+    left. `empty` is that of nobody's events: where that is a number, all values are.
+    """
 
     read: ReadTag
     inputs: Inputs
     clock: Clock | None = None
+    total_of: int | None = None
+    empty: Any = None
 
     def at_bounds(self, bounds: Iterable[float]) -> Inputs:
         """Its inputs for one who only asks on which side of these bounds it is: a number is on

@@ -141,6 +141,8 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     concerned: dict[str, Concerned]
     """All of these by the event's name, for one look-up; none of a name that concerns none."""
     for_everyone: tuple[int, ...]
+    still: frozenset[int]
+    """The sensors that nothing but time concerns."""
     watching: frozenset[int]
     """The sensors that follow tags, and so look before an event changes them."""
     minding: tuple[int, ...]
@@ -280,20 +282,15 @@ def _compile_exits(
 
 
 def _compile_hearing(
-    sensors: Mapping[int, tuple[Rule, Sensor]], readers: Mapping[str, ReadTag]
+    sensors: Mapping[int, tuple[Rule, Sensor]],
+    readers: Mapping[str, ReadTag],
+    readings: Mapping[str, Reading],
 ) -> dict[str, Hear]:
-    names = {name for _, sensor in sensors.values() for name in sensor.hears}
-    return {
-        name: compile_hearing(
-            [
-                (key, rule, sensor)
-                for key, (rule, sensor) in sensors.items()
-                if name in sensor.hears
-            ],
-            readers,
-        )
-        for name in sorted(names)
-    }
+    told: dict[str, list[tuple[int, Rule, Sensor]]] = {}
+    for key, (rule, sensor) in sensors.items():
+        for name in sensor.hears:
+            told.setdefault(name, []).append((key, rule, sensor))
+    return {name: compile_hearing(name, told[name], readers, readings) for name in sorted(told)}
 
 
 def _awaited(runs: Sequence[Trigger], groups: Groups | None) -> frozenset[str]:
@@ -350,7 +347,7 @@ def compile_rules(bundle: Bundle, *, workspace: str = "default") -> Rules:
     runs = [*(rule.trigger for rule in rules), *pinned]
     quality = compile_quality(settings.cleaning, tags.guarded, readers)
     reactions = _compile_reactions(tags.listening, rules, readers, calendar)
-    hearing = _compile_hearing(sensors, readers)
+    hearing = _compile_hearing(sensors, readers, readings)
     awaited = _awaited(runs, groups)
     return Rules(
         revision=bundle.revision,
@@ -387,6 +384,9 @@ def compile_rules(bundle: Bundle, *, workspace: str = "default") -> Rules:
         exits=_compile_exits(rules, sensors),
         for_everyone=tuple(key for key, (_, one) in sensors.items() if one.for_everyone),
         minding=tuple(key for key, one in watching.items() if one.minds_traits),
+        still=frozenset(
+            key for key, (_, one) in sensors.items() if not one.hears and key not in watching
+        ),
         watching=frozenset(watching),
         statuses={trigger.id: trigger.status for trigger in bundle.triggers},
         caps=caps,

@@ -10,6 +10,7 @@ from services.triggers.engine.limits import NEVER
 from services.triggers.engine.rules import DECIDED_STATUSES, PAUSED, Rule, Rules
 from services.triggers.engine.sensors import DUE, Entered, Waits, put
 from services.triggers.engine.state import PersonState, Run, Slot
+from services.triggers.engine.still import put_aside, take_up
 from services.triggers.engine.watch import WatchSensor
 
 SOON: Final[Micros] = 1
@@ -47,23 +48,28 @@ def watch(
 def look(state: PersonState, rules: Rules, now: Micros) -> list[Candidate]:
     """Let every sensor look whose instant has come."""
     candidates: list[Candidate] = []
+    if state.still_due <= now:
+        take_up(state)
     while due := [(slot[DUE], key) for key, slot in state.slots.items()]:
         # In the order of the instants: what comes first can change what another finds.
         at, key = min(due)
         if at > now:
             break
         candidates += _look(state, rules, key, now)
+    put_aside(state, rules.still)
     state.next_due = next_due(state, rules)
     return candidates
 
 
 def adopt(state: PersonState, rules: Rules, now: Micros) -> list[Candidate]:
     """Other rules are in force: slots of entries that are gone go, those of all people begin."""
+    take_up(state)
     state.slots = {key: slot for key, slot in state.slots.items() if key in rules.sensors}
     candidates = watch(state, rules, now)
     for key in rules.for_everyone:
         if key not in state.slots:
             candidates += _look(state, rules, key, now)
+    put_aside(state, rules.still)
     state.next_due = next_due(state, rules)
     return candidates
 
@@ -77,6 +83,8 @@ def merge_slots(
     """
     candidates: list[Candidate] = []
     state.slots_bytes = None
+    take_up(state)
+    take_up(other)
     # Those that can forget for want of room come last.
     for key in sorted(rules.sensors, key=lambda one: isinstance(rules.sensors[one][1], Waits)):
         slot, theirs = state.slots.get(key), other.slots.get(key)
@@ -85,6 +93,7 @@ def merge_slots(
             slot, entered = sensor.merge(slot, theirs, state, now)
             put(state, key, slot)
             candidates += come_in(rule, entered, now)
+    put_aside(state, rules.still)
     state.next_due = next_due(state, rules)
     return candidates
 
@@ -161,7 +170,10 @@ def is_held(run: Run, rules: Rules) -> bool:
 
 def next_due(state: PersonState, rules: Rules) -> Micros:
     """The earliest instant at which a sensor or a group looks, or a run goes on, by itself."""
-    due: Micros = min((slot[DUE] for slot in state.slots.values()), default=NEVER)
+    due: Micros = state.still_due
+    for slot in state.slots.values():
+        if slot[DUE] < due:
+            due = slot[DUE]
     if state.membership is not None and state.membership.due_at < due:
         due = state.membership.due_at
     if state.shown is not None and state.shown[DUE] < due:

@@ -13,7 +13,8 @@ import msgspec
 from services.contracts.definitions import Trigger
 from services.contracts.event import Event
 from services.contracts.time import Micros
-from services.triggers.engine.conditions import ReadTag, Writer
+from services.triggers.engine.conditions import ReadTag
+from services.triggers.engine.ears import Ear
 from services.triggers.engine.limits import SLOT_BYTES
 from services.triggers.engine.readings import Reading
 from services.triggers.engine.state import PersonState, Slot
@@ -79,9 +80,9 @@ class Sensor(Protocol):
 class Listens(Protocol):
     """A sensor that writes out what it does at nearly every event."""
 
-    def listen(self, writer: Writer) -> list[str]:
-        """Statements over `x` (the slot or None), `s` (the state), `g` (its tags), `at` and `now`;
-        the last opens the block of the events for which `hear` is called. None: of all."""
+    def listen(self, ear: Ear, name: str, slot: str, tell: str) -> list[str]:
+        """Statements over `x`, the slot or None, and what `ears` names, for events of this name
+        that are not late. `slot` names the slot's key, `tell` is the call of `hear`."""
 
 
 @runtime_checkable

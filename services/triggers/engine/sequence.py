@@ -1,21 +1,33 @@
 """One after the other, close enough together: `entry.sequence`.
 
 Slot: `[NEVER, events, settled]`. `events` are those that may yet serve, in order of event time
-(of arrival where that is equal), each `[at, key, parts, mark]`: `parts` has a bit for each part
-that it fitted when it arrived. Nothing is kept of an event but this, so one is remembered too
+(of arrival where that is equal), in the bytes of `kept`: each has a bit for each part that it
+fitted when it arrived. Nothing is kept of an event but this, so one is remembered too
 that came before the part it follows. `settled` holds for each key the end of its last sequence.
 """
 
-from bisect import bisect_right
-from typing import Any
+from typing import Final
 
 from services.contracts.event import Event
 from services.contracts.time import Micros, parse_duration
-from services.triggers.engine.limits import NEVER, SEQUENCE_EVENTS_MAX, SLOTS_BYTES_MAX
+from services.triggers.engine.ears import Ear
+from services.triggers.engine.kept import (
+    EVENT_BYTES,
+    KEY_AT,
+    REST_AT,
+    STAMP_BYTES,
+    at_of,
+    key_of_event,
+    mark_of_event,
+    pack_event,
+    split_events,
+    stamp_of,
+    unpack_events,
+)
+from services.triggers.engine.limits import NEVER, SEQUENCE_EVENTS_MAX, SLOT_BYTES, SLOTS_BYTES_MAX
 from services.triggers.engine.sensors import Entered, Making, Sensed
 from services.triggers.engine.state import PersonState, Slot
 from services.triggers.engine.waits import (
-    INSTANT_BYTES,
     NO_KEY,
     SETTLED,
     compile_match,
@@ -24,13 +36,14 @@ from services.triggers.engine.waits import (
     key_reader,
     settle,
     settle_both,
+    write_key,
+    write_mark,
 )
 
-_EVENTS = 1
-_AT, _KEY, _PARTS, _MARK = 0, 1, 2, 3
-_KEPT_BYTES = 4 * INSTANT_BYTES + 1
-
-Kept = list[Any]
+_EVENTS: Final = 1
+_MORE_BYTES: Final = EVENT_BYTES + 4
+"""Of another event, with what the length of all takes."""
+_FULL: Final = SEQUENCE_EVENTS_MAX * EVENT_BYTES
 
 
 class SequenceSensor:
@@ -41,6 +54,7 @@ class SequenceSensor:
     def __init__(self, making: Making) -> None:
         entry, way_out = making.trigger.entry.sequence, making.trigger.exit
         assert entry is not None
+        self._entry = entry
         self._parts = [compile_match(part, making.read_tag) for part in entry.parts]
         self.hears = frozenset().union(*(part.events for part in self._parts))
         self._last = 1 << len(self._parts) - 1
@@ -54,7 +68,8 @@ class SequenceSensor:
         }
         self._within = parse_duration(entry.within)
         self._key = key_reader(entry.key)
-        self._exit_key = key_reader(way_out.key if way_out is not None else ())
+        self._exit_paths = way_out.key if way_out is not None else ()
+        self._exit_key = key_reader(self._exit_paths)
         self._late_after = making.late_after
 
     def hear(
@@ -73,22 +88,20 @@ class SequenceSensor:
         if key is None:
             return slot, ()
         if slot is None:
-            slot = [NEVER, [], {}]
+            slot = [NEVER, b"", {}]
         if at < slot[SETTLED].get(key, -NEVER):
             return slot, ()
-        events: list[Kept] = slot[_EVENTS]
-        kept = [at, key, parts, self._exit_key(properties) or NO_KEY]
-        if events:
-            self._forget(events, state.now)
-        newest = not events or at >= events[-1][_AT]
-        if newest:
-            events.append(kept)
-        else:
-            events.insert(bisect_right(events, at, key=_at), kept)
+        mark = self._exit_key(properties) or NO_KEY
+        stamp = stamp_of(at)
+        events = self._forget(slot[_EVENTS], state.now)
+        place = _place(events, stamp)
+        newest = place == len(events)
+        events = events[:place] + pack_event(stamp, key, mark, parts) + events[place:]
+        slot[_EVENTS] = events
         # Until now none was complete: the newest completes one only as its last part.
         end = None if newest and not parts & self._last else self._end(events, key)
         if end is None:
-            return self._bounded(slot, state, _KEPT_BYTES), ()
+            return self._bounded(slot, state, _MORE_BYTES), ()
         self._use_up(slot, key, end, state)
         entered = Entered(
             event_id=event.message_id,
@@ -97,13 +110,50 @@ class SequenceSensor:
         )
         return slot, (entered,)
 
+    def listen(self, ear: Ear, name: str, slot: str, tell: str) -> list[str]:
+        """Nearly always there is room for one that is the newest and not a last part."""
+        key = write_key(ear, self._entry.key)
+        fits = [
+            (1 << n, None if part.where is None else ear.expression(part.where))
+            for n, part in enumerate(self._entry.parts)
+            if name in part.events
+        ]
+        if len(fits) > 1:
+            test = " or ".join(one or "True" for _, one in fits)
+            return [f"if {key} is not None and ({test}):", f"    {tell}"]
+        part, wanted = fits[0]
+        fitting = (
+            f"if {key} is not None:" if wanted is None else f"if {key} is not None and {wanted}:"
+        )
+        if part == self._last:
+            return [fitting, f"    {tell}"]
+        stamp, mark = ear.stamp(), write_mark(ear, self._exit_paths)
+        since = ear.stamp("now", -self._late_after - self._within)
+        kept = ear.later(f"{ear.constant(pack_event)}({stamp}, {key}, {mark}, {part})")
+        done = f"at < x[{SETTLED}].get({key}, {ear.constant(-NEVER)})"
+        older, settled = f"not {since} <= (e := x[{_EVENTS}])", f"x[{SETTLED}] and {done}"
+        newer = f"e[-{EVENT_BYTES}:-{EVENT_BYTES - STAMP_BYTES}] > {stamp}"
+        return [
+            fitting,
+            "    if x is None:",
+            f"        slots[{slot}] = [{ear.constant(NEVER)}, {kept}, {{}}]",
+            f"        z += {ear.adding(SLOT_BYTES + _MORE_BYTES)}",
+            f"    elif {older} or {settled} or len(e) >= {_FULL} or {newer}:",
+            f"        {tell}",
+            "    else:",
+            f"        x[{_EVENTS}] = e + {kept}",
+            f"        z += {_MORE_BYTES}",
+        ]
+
     def look(self, slot: Slot | None, state: PersonState, now: Micros) -> Sensed:
         """Never asked for: time alone completes nothing."""
         return slot, ()
 
     def leave(self, slot: Slot, mark: int | None) -> Slot | None:
         """Forget the events that may yet serve, with a mark only those that bear it."""
-        slot[_EVENTS] = [one for one in slot[_EVENTS] if mark is not None and one[_MARK] != mark]
+        slot[_EVENTS] = b"".join(
+            one for one in split_events(slot[_EVENTS]) if mark not in (None, mark_of_event(one))
+        )
         return slot if slot[_EVENTS] or slot[SETTLED] else None
 
     def merge(
@@ -115,13 +165,17 @@ class SequenceSensor:
             return None if slot is None else self._bounded(slot, state, SLOTS_BYTES_MAX), ()
         settle_both(slot, other)
         done = slot[SETTLED]
-        events: list[Kept] = sorted([*slot[_EVENTS], *other[_EVENTS]], key=_at)
-        self._forget(events, state.now)
-        slot[_EVENTS] = [one for one in events if one[_AT] >= done.get(one[_KEY], -NEVER)]
+        events = split_events(slot[_EVENTS]) + split_events(other[_EVENTS])
+        events.sort(key=lambda one: one[:STAMP_BYTES])
+        slot[_EVENTS] = b"".join(
+            one
+            for one in split_events(self._forget(b"".join(events), state.now))
+            if at_of(one) >= done.get(key_of_event(one), -NEVER)
+        )
         entered = []
-        for key in dict.fromkeys(one[_KEY] for one in slot[_EVENTS]):
+        for key in dict.fromkeys(map(key_of_event, split_events(slot[_EVENTS]))):
             while (end := self._end(slot[_EVENTS], key)) is not None:
-                at = slot[_EVENTS][end][_AT]
+                at = at_of(slot[_EVENTS][end:])
                 self._use_up(slot, key, end, state)
                 entered.append(
                     Entered(event_id=f"sequence@{at}", properties={}, origin_received_at=now)
@@ -130,37 +184,38 @@ class SequenceSensor:
 
     def _use_up(self, slot: Slot, key: int, end: int, state: PersonState) -> None:
         """A completed sequence takes with it all of its key that came before its end."""
-        events: list[Kept] = slot[_EVENTS]
-        settle(state, slot, key, events[end][_AT], state.now - self._late_after)
-        slot[_EVENTS] = [one for n, one in enumerate(events) if n > end or one[_KEY] != key]
+        events: bytes = slot[_EVENTS]
+        settle(state, slot, key, at_of(events[end:]), state.now - self._late_after)
+        end += EVENT_BYTES
+        left = [one for one in split_events(events[:end]) if key_of_event(one) != key]
+        slot[_EVENTS] = b"".join(left) + events[end:]
 
     @staticmethod
     def _bounded(slot: Slot, state: PersonState, more: int) -> Slot | None:
         """The slot with as many of its events as there is room for, `more` bytes of them new."""
-        events: list[Kept] = slot[_EVENTS]
-        while len(events) > SEQUENCE_EVENTS_MAX:
-            del events[_dispensable(events)]
+        while len(slot[_EVENTS]) > _FULL:
+            slot[_EVENTS] = _without_one(slot[_EVENTS])
         if not has_room_for(state, more):
-            while events and not has_room(state, slot):
-                del events[_dispensable(events)]
-        return slot if events or slot[SETTLED] else None
+            while slot[_EVENTS] and not has_room(state, slot):
+                slot[_EVENTS] = _without_one(slot[_EVENTS])
+        return slot if slot[_EVENTS] or slot[SETTLED] else None
 
-    def _forget(self, events: list[Kept], now: Micros) -> None:
-        """Drop the events from which no sequence can begin any more, whatever still arrives."""
-        before = now - self._late_after - self._within
-        gone = 0
-        while gone < len(events) and events[gone][_AT] < before:
-            gone += 1
-        del events[:gone]
+    def _forget(self, events: bytes, now: Micros) -> bytes:
+        """Without the events from which no sequence can begin any more, whatever still arrives."""
+        before, gone = stamp_of(now - self._late_after - self._within), 0
+        while gone < len(events) and events[gone : gone + STAMP_BYTES] < before:
+            gone += EVENT_BYTES
+        return events[gone:]
 
-    def _end(self, events: list[Kept], key: int) -> int | None:
-        """Index of the event with which the first complete sequence of the key ends."""
+    def _end(self, events: bytes, key: int) -> int | None:
+        """Where the event begins with which the first complete sequence of the key ends."""
         # For each number of parts: the latest instant at which so many of them can have begun.
         last = len(self._parts) - 1
         begun: list[Micros | None] = [None] * len(self._parts)
-        for n, (at, its_key, parts, _) in enumerate(events):
+        for n, (stamp, its_key, _, parts) in enumerate(unpack_events(events)):
             if its_key != key:
                 continue
+            at = at_of(stamp)
             # From the last part to the first, so that no event serves as two.
             for part in range(last, -1, -1):
                 if not parts >> part & 1:
@@ -169,30 +224,36 @@ class SequenceSensor:
                 if since is None or at - since > self._within:
                     continue
                 if part == last:
-                    return n
+                    return n * EVENT_BYTES
                 before = begun[part]
                 begun[part] = since if before is None else max(before, since)
         return None
 
 
-def _at(event: Kept) -> Micros:
-    at: Micros = event[_AT]
-    return at
+def _place(events: bytes, stamp: bytes) -> int:
+    """Where an event belongs among others: behind those that are not later."""
+    place = len(events)
+    while place and events[place - EVENT_BYTES : place - EVENT_BYTES + STAMP_BYTES] > stamp:
+        place -= EVENT_BYTES
+    return place
 
 
-def _dispensable(events: list[Kept]) -> int:
-    """The event to do without: one that its key's next replaces, else one that waits for
-    something before it to arrive yet, else the oldest."""
-    latest: dict[int, tuple[int, Kept]] = {}
-    without_beginning: int | None = None
-    for n, one in enumerate(events):
-        _, key, parts, mark = one
-        before = latest.get(key)
+def _without_one(events: bytes) -> bytes:
+    """Without the event to do without: one that its key's next replaces, else one that waits
+    for something before it to arrive yet, else the oldest."""
+    latest: dict[bytes, tuple[int, bytes]] = {}
+    gone = without_beginning = None
+    for at in range(0, len(events), EVENT_BYTES):
+        key, rest = events[at + KEY_AT : at + REST_AT], events[at + REST_AT : at + EVENT_BYTES]
+        before, parts = latest.get(key), rest[-1]
         if before is not None:
             number, other = before
-            if other[_PARTS] == parts and other[_MARK] == mark and not parts & (parts - 1):
-                return number
+            if other == rest and not parts & (parts - 1):
+                gone = number
+                break
         elif not parts & 1 and without_beginning is None:
-            without_beginning = n
-        latest[key] = n, one
-    return without_beginning or 0
+            without_beginning = at
+        latest[key] = at, rest
+    if gone is None:
+        gone = without_beginning or 0
+    return events[:gone] + events[gone + EVENT_BYTES :]

@@ -12,9 +12,10 @@ from services.contracts.errors import Malformed
 from services.contracts.profile import Consent
 from services.contracts.time import Micros
 from services.triggers.engine.limits import NEVER
+from services.triggers.engine.upgrading import of_version_2
 from services.triggers.engine.weighed import Weighed
 
-STATE_VERSION: Final = 2
+STATE_VERSION: Final = 3
 OLDEST_VERSION: Final = 2
 """Bytes of versions before this one would be read as something else."""
 NO_REVISION: Final = -1
@@ -199,7 +200,8 @@ class PersonState(msgspec.Struct, array_like=True, gc=False):
     `wake_at` is the earliest instant at which the person needs attention without an event.
     `traits` is replaced, never changed: what was handed out keeps its own. `slots` are under
     the fingerprints of their entries and take no more than `slots_bytes` (None: not known);
-    `next_due` is not later than the earliest instant of theirs.
+    `next_due` is not later than the earliest instant of theirs. `still` are those that were put
+    aside, encoded, and `still_due` is the earliest instant of these.
     `merged_into`: this is only a forwarding address any more, since the ask that was made at
     `handed_at`. `merged` are those who answered or handed on, with the position in their log up
     to which it is folded here (-1 where it came by way of another), the one longest silent
@@ -242,6 +244,8 @@ class PersonState(msgspec.Struct, array_like=True, gc=False):
     consents: dict[str, Consent] = {}
     slots_bytes: int | None = None
     shown: Slot | None = None
+    still: bytes = b""
+    still_due: Micros = NEVER
 
 
 _encode: Final = msgspec.msgpack.Encoder().encode
@@ -250,7 +254,7 @@ _decoder: Final = msgspec.msgpack.Decoder(PersonState)
 
 def new_state(person: str) -> PersonState:
     """A person of whom nothing is known yet."""
-    return PersonState(v=STATE_VERSION, person=person)
+    return PersonState(v=STATE_VERSION, person=person, slots_bytes=0)
 
 
 def encode_state(state: PersonState) -> bytes:
@@ -273,7 +277,16 @@ def decode_state(data: bytes) -> PersonState:
         raise Malformed("newer_schema", f"state has schema version {state.v}")
     if state.v < OLDEST_VERSION:
         raise Malformed("bad_state", f"state has schema version {state.v}, no longer read")
+    if state.v < STATE_VERSION:
+        _upgrade(state)
     return state
+
+
+def _upgrade(state: PersonState) -> None:
+    state.slots, still = of_version_2(state.slots)
+    if still:
+        state.still, state.still_due = _encode(still), min(due for (due,) in still.values())
+    state.v = STATE_VERSION
 
 
 class _Head(msgspec.Struct, array_like=True, gc=False):

@@ -98,7 +98,12 @@ def _reading(tag: Tag, compiled: Rolling, *, confirmed: bool) -> Reading:
         clock = DaysClock(key)
         inputs = Inputs(events=events, clocks=((clock, None),), basis=basis)
         return Reading(read=read, inputs=inputs, clock=clock)
-    return Reading(read=read, inputs=Inputs(events=events, keys=(key,), basis=basis))
+    return Reading(
+        read=read,
+        inputs=Inputs(events=events, keys=(key,), basis=basis),
+        total_of=key if compiled.total_stands else None,
+        empty=compiled.empty,
+    )
 
 
 def _reader(tag: Rolling) -> ReadTag:

@@ -12,6 +12,7 @@ from services.contracts.steps import WaitFor
 from services.contracts.time import Micros
 from services.triggers.engine.clauses import lookup
 from services.triggers.engine.conditions import ReadTag, Test, compile_test
+from services.triggers.engine.ears import Ear
 from services.triggers.engine.fingerprint import fingerprint_parts, value_text
 from services.triggers.engine.limits import (
     KEYS_MEMO_MAX,
@@ -100,8 +101,11 @@ def _key_of_text(text: str) -> int:
 KeyOf = Callable[[Mapping[str, Any]], int | None]
 
 
-def key_reader(paths: Sequence[str]) -> KeyOf:
-    """`key_of` of these paths; of one text under a plain name, as nearly all keys are, quickly."""
+@lru_cache(maxsize=KEYS_MEMO_MAX)
+def key_reader(paths: tuple[str, ...]) -> KeyOf:
+    """`key_of` of these paths; of one text under a plain name, as nearly all keys are, quickly.
+
+    The same for the same paths."""
     if len(paths) != 1 or "." in paths[0]:
         return lambda properties: key_of(properties, paths)
     (name,) = paths
@@ -111,6 +115,22 @@ def key_reader(paths: Sequence[str]) -> KeyOf:
         return _key_of_text(value) if type(value) is str else key_of(properties, paths)
 
     return read
+
+
+def write_key(ear: Ear, paths: tuple[str, ...]) -> str:
+    """The name under which generated text has the key of an event, or none."""
+    if not paths:
+        return ear.constant(NO_KEY)
+    read = f"{ear.constant(key_reader(paths))}(p)"
+    if len(paths) != 1 or "." in paths[0]:
+        return ear.once(read)
+    value = ear.once(f"p.get({ear.constant(paths[0])})")
+    return ear.once(f"{ear.constant(_key_of_text)}({value}) if type({value}) is str else {read}")
+
+
+def write_mark(ear: Ear, paths: tuple[str, ...]) -> str:
+    """The name under which generated text has the `mark_of` an event."""
+    return ear.once(f"{write_key(ear, paths)} or {NO_KEY}") if paths else ear.constant(NO_KEY)
 
 
 def same_key(one: Mapping[str, Any], other: Mapping[str, Any], paths: Sequence[str]) -> bool:
@@ -140,15 +160,21 @@ def kept_properties(properties: Mapping[str, Any]) -> bytes:
     return encode(kept)
 
 
+def measure(state: PersonState) -> None:
+    """See how much the slots take, at most; not known where that is beyond their bound."""
+    size = len(encode(state.slots)) + SLOT_BYTES * len(state.slots) + len(state.still)
+    state.slots_bytes = size if size <= SLOTS_BYTES_MAX else None
+
+
 def has_room(state: PersonState, slot: Slot) -> bool:
     """Whether this slot, as it is now, and all others of the person are within their bound."""
     # Counted with their keys, and the slot twice, they nearly always fit all the same.
-    size = len(encode(state.slots)) + len(encode(slot)) + SLOT_BYTES * len(state.slots)
-    state.slots_bytes = size if size <= SLOTS_BYTES_MAX else None
-    if size <= SLOTS_BYTES_MAX:
+    measure(state)
+    if has_room_for(state, len(encode(slot))):
         return True
+    state.slots_bytes = None
     others = sum(len(encode(one)) for one in state.slots.values() if one is not slot)
-    return len(encode(slot)) + others <= SLOTS_BYTES_MAX
+    return len(encode(slot)) + others + len(state.still) <= SLOTS_BYTES_MAX
 
 
 def has_room_for(state: PersonState, more: int) -> bool:

@@ -13,9 +13,10 @@ from services.contracts.conditions import Condition
 from services.contracts.event import Event
 from services.contracts.time import Micros
 from services.triggers.engine.clauses import NUMERIC
-from services.triggers.engine.conditions import Writer, compile_test
+from services.triggers.engine.conditions import compile_test
+from services.triggers.engine.ears import Ear
 from services.triggers.engine.fingerprint import fingerprint_parts, value_text
-from services.triggers.engine.limits import KEYS_MEMO_MAX, NEVER
+from services.triggers.engine.limits import KEYS_MEMO_MAX, NEVER, SLOT_BYTES
 from services.triggers.engine.readings import Inputs, inputs_of, together
 from services.triggers.engine.sensors import DUE, Entered, Making, Sensed
 from services.triggers.engine.state import PersonState, Slot, new_state
@@ -48,7 +49,7 @@ class WatchSensor:
         kind: str,
         look: Look,
         comes_in: Callable[[Any, Any], bool],
-        write: Callable[[Writer], str],
+        write: Callable[[Ear], str],
     ) -> None:
         self.hears = inputs.events
         self.minds_traits = inputs.traits
@@ -74,22 +75,31 @@ class WatchSensor:
         )
         return slot, (entered,)
 
-    def listen(self, writer: Writer) -> list[str]:
+    def listen(self, ear: Ear, name: str, slot: str, tell: str) -> list[str]:
         """Nearly always they look as before, and the next change by time is where it was.
 
-        None of their tags' buckets has left its window, or they would have been due.
+        Where a bucket has left meanwhile that is no instant, and so not where it was.
         """
         if self._inputs is not None or not self._keys:
-            return []
-        never, at_first = writer.constant(NEVER), writer.constant(self._at_first)
-        lines, instants = [f"due_at, seen = x or ({never}, {at_first})"], []
-        for number, key in enumerate(self._keys):
-            lines.append(f"d{number} = g.get({writer.constant(key)})")
-            instants.append(f"({never} if d{number} is None else d{number}[{LEAVES_AT}])")
-        changes_at = instants[0] if len(instants) == 1 else f"min({', '.join(instants)})"
+            return [tell]
+        changes_at = ear.leaves_at(self._keys[0])
+        for one in self._keys[1:]:
+            other = ear.leaves_at(one)
+            changes_at = ear.once(f"{other} if {other} < {changes_at} else {changes_at}")
+        never, at_first = ear.constant(NEVER), ear.constant(self._at_first)
+        sees = self._write(ear)
         return [
-            *lines,
-            f"if due_at <= now or due_at != {changes_at} or seen != {self._write(writer)}:",
+            "if x is not None:",
+            f"    if x[{DUE}] != {changes_at} or x[{_SEEN}] != {sees}:",
+            f"        {tell}",
+            f"elif {changes_at} != {never} or {sees} != {at_first}:",
+            f"    if {changes_at} < 0 or {sees} != {at_first}:",
+            f"        {tell}",
+            "    else:",
+            f"        slots[{slot}] = [{changes_at}, {at_first}]",
+            f"        z += {ear.adding(SLOT_BYTES)}",
+            f"        if {changes_at} < due:",
+            f"            due = {changes_at}",
         ]
 
     def look(self, slot: Slot | None, state: PersonState, now: Micros) -> Sensed:
@@ -154,8 +164,11 @@ def tag_change(making: Making) -> WatchSensor:
     def look(state: PersonState, at: Micros) -> Any:
         return _value_key(read(state, at)) if changed else holds(_NOTHING, state, at)
 
-    def write(writer: Writer) -> str:
-        return f"{writer.constant(look)}(s, now)" if changed else writer.expression(condition)
+    def write(ear: Ear) -> str:
+        if changed:
+            return f"{ear.constant(look)}(s, now)"
+        ear.reads(entry.tag)
+        return ear.expression(condition)
 
     reading = making.readings[entry.tag]
     inputs = reading.inputs if changed else inputs_of(condition, making.readings)
@@ -194,10 +207,11 @@ def threshold(making: Making) -> WatchSensor:
     def comes_in(before: Any, seen: Any) -> bool:
         return before is (not up) and seen is up
 
-    def write(writer: Writer) -> str:
+    def write(ear: Ear) -> str:
         if of is not None:
-            return f"{writer.constant(look)}(s, now)"
-        return writer.expression(Condition(tag=entry.tag, op="gte", value=bound))
+            return f"{ear.constant(look)}(s, now)"
+        ear.reads(entry.tag)
+        return ear.expression(Condition(tag=entry.tag, op="gte", value=bound))
 
     reading = making.readings[entry.tag]
     inputs = (

@@ -1,6 +1,7 @@
 """Reads commands into the ledger. Offsets are committed soon after that is durable."""
 
 import asyncio
+import time
 from collections.abc import Mapping
 from typing import Any, Final, Protocol
 
@@ -140,7 +141,8 @@ class Intake:
 
     async def _poll(self) -> Any:
         try:
-            return await self._consumer.getmany(timeout_ms=POLL_MS, max_records=self._intake_max)
+            most = self._intake_max if self._urgent else self._pace.batch_of(self._intake_max)
+            return await self._consumer.getmany(timeout_ms=POLL_MS, max_records=most)
         except KAFKA_ERRORS as error:
             raise Transient(f"commands not read: {type(error).__name__}") from error
 
@@ -169,7 +171,10 @@ class Intake:
         if batch.sends and self._urgent:
             self._pace.urgent()
         if batch.sends:
+            began = time.monotonic()
             await self._record(batch.sends)
+            if self._urgent:
+                self._pace.late(time.monotonic() - began)
         # What came before it in this batch is in the ledger by now.
         for erased in batch.erasures:
             await self._erase(erased)

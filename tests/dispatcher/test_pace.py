@@ -51,9 +51,19 @@ def test_bulk_gets_its_places_back_once_the_loop_keeps_up_or_nothing_urgent_come
         pace.late(LATE)
     if still_late:
         clock.at += URGENT_SECONDS
-    for _ in range(20):
+    for _ in range(40):
         pace.late(LATE if still_late else 0.0)
     assert pace.share == 1.0
+
+
+def test_while_urgent_sends_come_bulk_is_brought_in_by_small_batches() -> None:
+    clock = Clock()
+    pace = Pace(clock)
+    assert pace.batch_of(1000) == 1000
+    pace.urgent()
+    assert (pace.batch_of(1000), pace.batch_of(5)) == (100, 1)
+    clock.at += URGENT_SECONDS
+    assert pace.batch_of(1000) == 1000
 
 
 def test_a_provider_keeps_for_urgent_sends_what_bulk_may_not_use() -> None:

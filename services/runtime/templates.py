@@ -9,7 +9,11 @@ from functools import lru_cache
 from time import thread_time
 from typing import Any, Final
 
-from liquid import BoundTemplate, Environment, FalsyStrictUndefined, RenderContext, Token
+from liquid import BoundTemplate, Environment, FalsyStrictUndefined, RenderContext, Token, escape
+from liquid.builtin.content import ContentNode
+from liquid.builtin.expressions.filtered import FilteredExpression
+from liquid.builtin.expressions.path import Path as Places
+from liquid.builtin.output import OutputNode
 from liquid.exceptions import (
     LiquidError,
     LiquidSyntaxError,
@@ -26,6 +30,7 @@ LOCALS_BYTES_MAX: Final = 256 * 1024
 RENDER_SECONDS_MAX: Final = 0.2
 """Of processor time: a busy machine fails nobody's message."""
 
+_UTF8_BYTES_MAX: Final = 4
 _TAGS_AWAY: Final = ("include", "render")
 
 # Filters and the renderer work on whatever values events carry. These are the ways in which
@@ -115,6 +120,52 @@ def _parsed(source: str, html: bool) -> BoundTemplate:
     return (_html if html else _text).from_string(source)
 
 
+@lru_cache(maxsize=TEMPLATES_CACHED_MAX)
+def _pieces(source: str) -> tuple[str | list[str], ...] | None:
+    """Text, and the paths of what is printed between; None where there is more to a template."""
+    pieces: list[str | list[str]] = []
+    for node in _parsed(source, False).nodes:
+        if isinstance(node, ContentNode):
+            pieces.append(node.text)
+        elif (
+            isinstance(node, OutputNode)
+            and isinstance(node.expression, FilteredExpression)
+            and not node.expression.filters
+            and isinstance(node.expression.left, Places)
+            and all(isinstance(part, str) for part in node.expression.left.path)
+        ):
+            pieces.append([str(part) for part in node.expression.left.path])
+        else:
+            return None
+    return tuple(pieces)
+
+
+def _plainly(source: str, variables: Mapping[str, Any], html: bool) -> str | None:
+    """A template that only prints texts and whole numbers, as most do; None for all others.
+
+    The same as Liquid's own rendering, at a tenth of its time.
+    """
+    pieces = _pieces(source)
+    if pieces is None:
+        return None
+    printed = []
+    for piece in pieces:
+        if isinstance(piece, str):
+            printed.append(piece)
+            continue
+        value: Any = variables
+        for name in piece:
+            value = value.get(name) if isinstance(value, dict) else None
+        if type(value) is int:
+            printed.append(str(value))
+        elif type(value) is str:
+            printed.append(escape(value) if html else value)
+        else:
+            return None
+    text = "".join(printed)
+    return text if len(text) * _UTF8_BYTES_MAX <= OUTPUT_BYTES_MAX else None
+
+
 def render(source: str, variables: Mapping[str, Any], *, html: bool = False) -> str:
     """Fill a template in; with `html` the values are escaped, what a person is called included.
 
@@ -125,7 +176,8 @@ def render(source: str, variables: Mapping[str, Any], *, html: bool = False) -> 
     if "{" not in source:
         return source
     try:
-        return _parsed(source, html).render(variables)
+        plain = _plainly(source, variables, html)
+        return _parsed(source, html).render(variables) if plain is None else plain
     except _DATA_ERRORS as error:
         raise Malformed("template_error", _explain(error)) from error
 

@@ -1,8 +1,13 @@
 """Texts with gaps: what they may do, how long, and what they look at."""
 
+from typing import Any
+
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from services.contracts.errors import Malformed
+from services.runtime import templates
 from services.runtime.templates import paths_of, render
 
 GROWING = "{{ 'aaaaaaaaaa' " + "| replace: 'a', 'aaaaaaaaaaaaaaaaaaaa'" * 12 + " }}"
@@ -10,6 +15,40 @@ SLOW = (
     "{% for i in (1..99) %}{% for j in (1..99) %}"
     "{{ many | sort | uniq | size }}{% endfor %}{% endfor %}"
 )
+
+
+NAMES = st.sampled_from(["a", "b", "size", "first", "last", "now", "forloop"])
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(NAMES, inner, max_size=3),
+    max_leaves=8,
+)
+GAPS = st.lists(NAMES, min_size=1, max_size=3).map(lambda names: "{{ " + ".".join(names) + " }}")
+SOURCES = st.lists(GAPS | st.sampled_from(["Hi ", " <b>", "{{- a -}}"]), max_size=4).map("".join)
+
+
+@given(SOURCES, st.dictionaries(NAMES, VALUES, max_size=4), st.booleans())
+@settings(max_examples=60)
+def test_what_is_only_printed_is_printed_as_the_engine_does(
+    source: str, values: dict[str, Any], html: bool
+) -> None:
+    found: list[str] = []
+    for plainly in (templates._plainly, lambda *_: None):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(templates, "_plainly", plainly)
+            try:
+                found.append(render(source, values, html=html))
+            except Malformed as error:
+                found.append(error.message)
+    assert found[0] == found[1]
+
+
+def test_texts_and_whole_numbers_need_no_engine(monkeypatch: pytest.MonkeyPatch) -> None:
+    source, values = "Hi {{ a }}, {{ b.size }} of {{ b.a }}", {"a": "<x>", "b": {"size": 1, "a": 2}}
+    assert render(source, values) == "Hi <x>, 1 of 2"
+    monkeypatch.setattr(templates, "_parsed", None)
+    assert render(source, values) == "Hi <x>, 1 of 2"
+    assert render(source, values, html=True) == "Hi &lt;x&gt;, 1 of 2"
 
 
 @pytest.mark.parametrize(

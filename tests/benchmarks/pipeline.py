@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
+from typing import Final
 
 import msgspec
 
@@ -154,9 +155,16 @@ def rival(name: str) -> Callable[[KafkaSettings, int], Progress]:
     return drive
 
 
+EVENTS_MIN: Final = (450_000, 900_000, 10_000)
+"""With fewer a run is over before it has come to a steady state."""
+
+
 def variants(scale: float = 1.0) -> list[Variant]:
-    """All variants; `scale` shrinks the run for a quick look."""
-    single, packed, slow = (int(n * scale) for n in (1_500_000, 2_000_000, 60_000))
+    """All variants; `scale` shrinks the run for a quick look, down to `EVENTS_MIN`."""
+    single, packed, slow = (
+        max(least, int(most * scale))
+        for least, most in zip(EVENTS_MIN, (1_500_000, 2_000_000, 60_000), strict=True)
+    )
     return [
         Variant(name="worker, single", events=single, packed=False, drive=drive_worker),
         Variant(name="worker, packed", events=packed, packed=True, drive=drive_worker),

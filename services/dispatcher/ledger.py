@@ -16,7 +16,7 @@ from services.contracts.time import Micros
 from services.dispatcher import ledger_sql as sql
 from services.dispatcher.policy import SendState
 from services.runtime.database import make_engine, transient_errors
-from services.runtime.sealing import Keyring
+from services.runtime.sealing import Keyring, Unopened
 from services.runtime.settings import DatabaseSettings
 
 BY_INDEX: Final = {"enable_seqscan": "off"}
@@ -169,6 +169,9 @@ class Ledger:
 
         `quick` does not wait for the disk: a server that crashes may forget the claims, which
         is harmless where a repeated attempt is.
+
+        Raises:
+            Unopened: a command cannot be read; none of them is claimed then.
         """
         rows = await self._rows(
             sql.CLAIM_QUICKLY if quick else sql.CLAIM,
@@ -180,8 +183,20 @@ class Ledger:
             lease=self._lease,
             holder=self._holder,
         )
-        # UPDATE gives its rows in any order.
-        return [self._claim(row) for row in sorted(rows, key=lambda row: (row.rank, row.read_at))]
+        try:
+            # UPDATE gives its rows in any order.
+            return [
+                self._claim(row) for row in sorted(rows, key=lambda row: (row.rank, row.read_at))
+            ]
+        except Unopened:
+            # Left claimed they would be found as interrupted, their effect unknown.
+            await self._rows(
+                sql.UNCLAIM,
+                send_id=[row.send_id for row in rows],
+                attempts=[row.attempts for row in rows],
+                holder=self._holder,
+            )
+            raise
 
     async def due(
         self, queue: str, provider: str, limit: int, *, bulk: int, any_: bool = True

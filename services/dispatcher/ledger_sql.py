@@ -79,6 +79,17 @@ FROM due WHERE s.send_id = due.send_id
 CLAIM: Final = text(_CLAIM)
 CLAIM_QUICKLY: Final = text(f"{_CLAIM}, {_QUICKLY}")
 
+# Of a claim that cannot be attempted, and was not: as it was before.
+UNCLAIM: Final = text("""
+UPDATE dispatcher.sends s
+SET state = 'pending', attempts = s.attempts - 1, lease_until = 0,
+    provider = CASE WHEN s.doubtful THEN s.provider END
+FROM unnest(CAST(:send_id AS uuid[]), CAST(:attempts AS integer[])) AS g(send_id, attempts)
+WHERE s.send_id = g.send_id AND s.attempts = g.attempts
+  AND s.state = 'sending' AND s.holder = :holder
+RETURNING CAST(s.send_id AS text)
+""")
+
 DUE: Final = text(f"""
 SELECT count(*) FROM (
     SELECT waiting.send_id

@@ -143,6 +143,20 @@ async def test_a_missing_key_is_named_and_the_send_stays(engine: AsyncEngine) ->
     assert await everything(engine, OLD) == EXPECTED
 
 
+async def test_what_cannot_be_read_is_not_claimed_and_sent_once_its_key_is_back(
+    engine: AsyncEngine,
+) -> None:
+    await ledger(engine, OLD).record([new(1), new(2)])
+    for keys in ("", NEW):
+        with pytest.raises(MissingKey):
+            await ledger(engine, keys).claim("log", "log", 10)
+    assert await ledger(engine, OLD, lease=-1).interrupted(10) == []
+    claims = await ledger(engine, OLD).claim("log", "log", 10)
+    assert {(claim.command, claim.attempts, claim.doubtful) for claim in claims} == {
+        (new(1).command, 1, False), (new(2).command, 1, False),
+    }  # fmt: skip
+
+
 @pytest.mark.parametrize("before", ["", OLD])
 async def test_everything_is_sealed_again_with_the_first_key(
     engine: AsyncEngine, before: str

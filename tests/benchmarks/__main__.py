@@ -74,7 +74,7 @@ Fetches wait {pipeline.FETCH_WAIT_MS} ms at most, but the ordinary agent's, whos
 
 {pipeline.table(rates)}
 
-100 triggers: the 20 and ten of each kind of entry, over 25 event names of which five occur; half as many events.
+100 triggers: the 20 and ten of each kind of entry, over 25 event names of which five occur.
 
 ## Kinds of triggers
 

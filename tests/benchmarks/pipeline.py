@@ -170,14 +170,14 @@ def variants(scale: float = 1.0) -> list[Variant]:
         Variant(name="worker, packed", events=packed, packed=True, drive=drive_worker),
         Variant(
             name=MIXED["single"],
-            events=single // 2,
+            events=single,
             packed=False,
             drive=drive_worker,
             rules=hundred,
         ),
         Variant(
             name=MIXED["packed"],
-            events=packed // 2,
+            events=packed,
             packed=True,
             drive=drive_worker,
             rules=hundred,

@@ -13,21 +13,18 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.cli import console
 from services.cli.privacy_data import Known, collect, known_as
+from services.cli.privacy_keys import reseal_states, reseal_stored, under_another_key
 from services.contracts.codec import encode_json
 from services.contracts.command import Erased
 from services.contracts.control import Erase
-from services.contracts.errors import CuestreamError
 from services.contracts.topics import EVENTS, KIND_ERASE, KIND_HEADER, TOPICS
 from services.dispatcher import erasing as dispatcher_erasing
-from services.dispatcher.resealing import reseal as reseal_sends
 from services.profile_store import erasing as profile_store_erasing
-from services.profile_store.resealing import reseal as reseal_profiles
 from services.profile_store.settings import ProfileStoreSettings, sensitive_of
 from services.runtime.clock import WallClock
 from services.runtime.database import make_engine
 from services.runtime.erasing import Erasures
 from services.runtime.kafka import make_producer, partition_of, topic_name
-from services.runtime.sealing import SETTING, Resealed
 from services.runtime.settings import load
 from services.runtime.topic_reading import partitions_of
 from services.triggers.backtest import erasing as trigger_erasing
@@ -91,29 +88,30 @@ def erase_command(
 
 
 @app.command("reseal")
-def reseal_command() -> None:
-    """Seal everything in PostgreSQL again, with the first of the keys: traits, commands, messages.
+def reseal_command(
+    wait_seconds: Annotated[
+        float, typer.Option(min=0, max=86_400, help="how long to wait for the workers")
+    ] = 180.0,
+) -> None:
+    """Seal everything again with the first of the keys, and say what needs another one still.
 
-    Add a new key before the others, restart all processes, run this. docs/privacy.md says when
-    the old key can be taken away.
+    Add a new key, restart all processes, run this while they run. docs/privacy.md has the steps.
     """
 
-    async def work(settings: ProfileStoreSettings, engine: AsyncEngine) -> dict[str, Resealed]:
-        sensitive = sensitive_of(settings)
-        if not sensitive.keys.sealing:
-            raise CuestreamError(f"there is no key to seal with: set {SETTING}")
-        return {
-            "profiles": await reseal_profiles(engine, sensitive),
-            "commands, messages and tasks": await reseal_sends(engine, sensitive.keys),
-        }
+    async def work(settings: ProfileStoreSettings, engine: AsyncEngine) -> Any:
+        stored = await reseal_stored(settings, engine)
+        states = await reseal_states(settings, wait_seconds=wait_seconds)
+        return stored, states, await under_another_key(settings)
 
-    done = _with_engine(work)
-    for what, one in done.items():
+    stored, states, profiles = _with_engine(work)
+    for what, one in stored.items():
         typer.echo(
             f"{one.looked_at} {what}, {one.sealed} sealed again,"
             f" {one.unopened} not opened by any key"
         )
-    if any(one.unopened for one in done.values()):
+    typer.echo(f"{states} states of people on the changelog under another key")
+    typer.echo(f"{profiles} snapshots on the topic of profiles under another key")
+    if states or any(one.unopened for one in stored.values()):
         raise typer.Exit(1)
 
 

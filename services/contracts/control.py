@@ -19,12 +19,17 @@ class Tick(msgspec.Struct, frozen=True, kw_only=True):
     at: Micros
 
 
-class Marker(msgspec.Struct, frozen=True, kw_only=True):
-    """From this record's offset on, definitions of `revision` are in force in this partition."""
+class Marker(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """From this record's offset on, definitions of `revision` are in force in this partition.
+
+    One of a revision that is in force already changes nothing, unless it asks for `everyone`:
+    then each person is woken once, and their state is written anew.
+    """
 
     v: int = 1
     revision: int
     at: Micros
+    everyone: bool = False
 
 
 class Erase(msgspec.Struct, frozen=True, kw_only=True):

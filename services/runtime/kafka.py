@@ -154,11 +154,18 @@ def make_producer(settings: KafkaSettings, *, linger_ms: int = 0) -> AIOKafkaPro
 
 
 def make_consumer(
-    settings: KafkaSettings, *topics: Topic, group: str | None, fetch_wait_ms: int = 20
+    settings: KafkaSettings,
+    *topics: Topic,
+    group: str | None,
+    fetch_wait_ms: int = 20,
+    opened: bool = True,
 ) -> AIOKafkaConsumer:
-    """A consumer that commits only when told to; `group` None reads without a group."""
-    return _Consumer(
-        RecordSealing(settings),
+    """A consumer that commits only when told to; `group` None reads without a group.
+
+    Not `opened`, values are what stands in the topic.
+    """
+    kind = partial(_Consumer, RecordSealing(settings)) if opened else AIOKafkaConsumer
+    return kind(
         *(topic_name(settings, topic) for topic in topics),
         bootstrap_servers=settings.kafka,
         group_id=None if group is None else settings.topic_prefix + group,

@@ -25,15 +25,17 @@ async def read_topic(
     timeout_seconds: float,
     partition: int | None = None,
     start: int | None = None,
+    opened: bool = True,
 ) -> AsyncIterator[Any]:
     """Yield every record that stands in the topic when reading begins, by partition in order;
-    of one partition alone where that is asked for, from offset `start` on.
+    of one partition alone where that is asked for, from offset `start` on. Values are `opened`,
+    or as they stand there.
 
     Raises:
         Transient: the broker fails or the end is not reached in time.
     """
     name, count = topic_name(settings, topic), topic.partitions or settings.partitions
-    consumer = make_consumer(settings, group=None)
+    consumer = make_consumer(settings, group=None, opened=opened)
     deadline = time.monotonic() + timeout_seconds
     ends: dict[TopicPartition, int] = {}
     try:

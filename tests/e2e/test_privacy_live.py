@@ -79,13 +79,17 @@ class Shop:
 
     def cuestream(self, *arguments: str) -> Any:
         """A command at the terminal, whose output is JSON."""
+        return json.loads(self.run(*arguments))
+
+    def run(self, *arguments: str) -> str:
+        """A command at the terminal; what it prints."""
         done = subprocess.run(
             [sys.executable, "-c", "from services.cli.main import app; app()", *arguments],
             env={**os.environ, **self._environment},
             capture_output=True, text=True, timeout=120, check=False,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr + done.stdout
-        return json.loads(done.stdout)
+        return done.stdout
 
 
 @pytest.mark.embedded

@@ -2,7 +2,10 @@
 
 import pytest
 
+from services.contracts.codec import encode_json
+from services.contracts.control import Marker
 from services.contracts.time import SECOND
+from services.contracts.topics import KIND_MARKER
 from services.triggers.engine import Rules, compile_rules
 from services.triggers.worker import rounds, waking
 from services.triggers.worker.engine_port import triggers_engine
@@ -51,6 +54,23 @@ def test_rules_that_bring_nothing_new_for_everyone_wake_nobody() -> None:
     known(log, partition)
     log.marker(5)
     assert tick(log, partition, ROUND_SECONDS + 1) == []
+
+
+def test_a_marker_for_everyone_has_each_state_written_anew_under_the_same_rules() -> None:
+    log, partition = Log(), Partition()
+    known(log, partition)
+    for _ in range(2):  # a restart reads the second time what it knows
+        log.raw(encode_json(Marker(revision=0, at=log.now, everyone=True)), kind=KIND_MARKER)
+        before, asked = len(partition.flushes), len(partition.asked)
+        written: list[str] = []
+        for _ in range(ROUND_SECONDS + 1):
+            tick(log, partition)
+            partition.restart()
+        for flush in partition.flushes[before:]:
+            written += [key.decode() for key, _ in flush.states if key is not None]
+        assert sorted(written) == sorted(MANY)
+        assert {one.revision for one in partition.asked[asked:]} <= {0}
+    assert tick(log, partition, ROUND_SECONDS) == []
 
 
 def test_whoever_came_by_meanwhile_is_not_woken_as_well() -> None:

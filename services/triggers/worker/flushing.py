@@ -54,6 +54,12 @@ class FlushBuilder:
             collected[:] = [one for one in collected if one.person != person]
         out.hops[:] = [hop for hop in out.hops if made_by(hop) != person]
 
+    @staticmethod
+    def take_over(out: Any, again: Any) -> None:
+        """Put in what was concluded once more."""
+        for name in ("commands", "notices", "decisions", "profiles", "findings", "hops"):
+            getattr(out, name).extend(getattr(again, name))
+
     def build(
         self,
         out: Any,

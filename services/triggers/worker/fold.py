@@ -302,7 +302,10 @@ class PartitionFold:
 
     def _marker(self, record: Record) -> Steps:
         marker = decode_marker(value_of(record))
+        position = position_of(record)
         if marker.revision <= self.meta.revision:
+            if marker.everyone and position > self.meta.applied:
+                self._set_meta(in_force(self.meta, self.meta.revision, position, everyone=True))
             return  # a replay, or one published again
         # What was decided under the old rules has to be durable before the new are in force:
         # a restart in between would decide it again, under those.
@@ -313,7 +316,6 @@ class PartitionFold:
             raise Malformed(answer.code, answer.reason)
         everyone = self._engine.concerns_everyone(self._rules, answer.rules)
         self._rules = answer.rules
-        position = position_of(record)
         self._set_meta(in_force(self.meta, marker.revision, position, everyone=everyone))
 
     # Failure and the end of a stretch.
@@ -338,12 +340,7 @@ class PartitionFold:
             replay=self._replay,
             is_due=self._waking.is_due,
         )
-        self._out.commands += again.commands
-        self._out.notices += again.notices
-        self._out.decisions += again.decisions
-        self._out.profiles += again.profiles
-        self._out.findings += again.findings
-        self._out.hops += again.hops
+        self._flushes.take_over(self._out, again)
         if state.applied >= 0:
             state.applied = position
         return state

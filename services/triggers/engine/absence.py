@@ -22,6 +22,7 @@ from services.triggers.engine.limits import (
     SETTLED_KEYS_MAX,
     SLOT_BYTES,
     SLOTS_BYTES_MAX,
+    WAIT_PROPERTIES_BYTES_MAX,
     WAITING_KEYS_MAX,
 )
 from services.triggers.engine.sensors import DUE, Entered, Making, Sensed
@@ -31,6 +32,7 @@ from services.triggers.engine.waits import (
     NO_KEY,
     SETTLED,
     SETTLED_BYTES,
+    UNSTORABLE,
     compile_match,
     decode_properties,
     has_room,
@@ -51,7 +53,16 @@ Waits = dict[int, bytes]
 
 
 def _wait_of(stamp: bytes, mark: int, event: Event) -> bytes:
-    return pack_wait(stamp, mark, event.message_id, kept_properties(event.properties))
+    properties = event.properties
+    try:
+        wait = pack_wait(stamp, mark, event.message_id, properties)
+    except UNSTORABLE:
+        pass
+    else:
+        if len(wait) <= WAIT_PROPERTIES_BYTES_MAX:
+            return wait
+    properties = decode_properties(kept_properties(properties))
+    return pack_wait(stamp, mark, event.message_id, properties)
 
 
 class AbsenceSensor:
@@ -142,7 +153,7 @@ class AbsenceSensor:
 
     def _listen_without(self, ear: Ear, key: str, slot: str, tell: str) -> list[str]:
         forgotten = ear.once(f"now - {ear.constant(self._late_after)}")
-        more = ear.adding(SLOT_BYTES + SETTLED_BYTES)
+        more, stamp = ear.adding(SLOT_BYTES + SETTLED_BYTES), ear.stamp_later()
         # With another key those of before `forgotten` go: mostly there are none of these.
         crowded = f"len(d) >= {SETTLED_KEYS_MAX} or min(d.values()) < {forgotten}"
         return [
@@ -161,7 +172,7 @@ class AbsenceSensor:
             "        elif at > u:",
             f"            d[{key}] = at",
             f"        w = x[{_WAITS}].get({key})",
-            f"        if w is not None and w[:{STAMP_BYTES}] <= {ear.stamp()}:",
+            f"        if w is not None and w[:{STAMP_BYTES}] <= {stamp}:",
             f"            del x[{_WAITS}][{key}]",
             f"            if not x[{_WAITS}]:",
             f"                x[{DUE}] = {ear.constant(NEVER)}",
@@ -189,7 +200,7 @@ class AbsenceSensor:
             entered.append(
                 Entered(
                     event_id=event_id,
-                    properties=decode_properties(properties),
+                    properties=properties,
                     origin_received_at=now,
                 )
             )

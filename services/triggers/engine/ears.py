@@ -26,6 +26,7 @@ class Ear(Writer):
         super().__init__(readers)
         self._readings = readings
         self._had: dict[str, str] = {}
+        self._late: dict[str, str] = {}
         self._numbers: set[str] = set()
         self.before: list[str] = []
         """The statements that have it."""
@@ -35,24 +36,31 @@ class Ear(Writer):
     def once(self, text: str) -> str:
         """The name of what this expression gives."""
         name = self._had.get(text)
-        if name is None:
-            name = self._had[text] = f"h{len(self._had)}"
+        if name is None or name in self._late:
+            name = self._had[text] = f"h{len(self.before)}"
             self.before.append(f"{name} = {text}")
         return name
 
     def later(self, text: str) -> str:
         """An expression for what this one gives, to be had where it is first asked for."""
         name = self._had.get(text)
-        if name is None:
-            name = self._had[text] = f"h{len(self._had)}"
-            self.before.append(f"{name} = None")
-        return f"({name} if {name} is not None else ({name} := {text}))"
+        if name is not None:
+            return self._late.get(name, name)
+        name = self._had[text] = f"h{len(self.before)}"
+        self.before.append(f"{name} = None")
+        self._late[name] = f"({name} if {name} is not None else ({name} := {text}))"
+        return self._late[name]
 
     def stamp(self, instant: str = "at", later: Micros = 0) -> str:
         """The name of the stamp of an instant, or of one so much later."""
-        return self.once(
-            f"({instant} + {self.constant(ZERO + later)}).to_bytes({STAMP_BYTES}, 'big')"
-        )
+        return self.once(self._stamp(instant, later))
+
+    def stamp_later(self) -> str:
+        """An expression for the stamp of `at`, which is seldom asked for."""
+        return self.later(self._stamp("at", 0))
+
+    def _stamp(self, instant: str, later: Micros) -> str:
+        return f"({instant} + {self.constant(ZERO + later)}).to_bytes({STAMP_BYTES}, 'big')"
 
     def adding(self, more: int) -> int:
         """To be asked of each statement that adds so many bytes to the slots, for there to be

@@ -5,9 +5,11 @@ is compared without being read: the bytes of a record are less than the stamp on
 if its own is not later.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from struct import Struct
-from typing import Final
+from typing import Any, Final
+
+import msgspec
 
 from services.contracts.time import Micros
 from services.triggers.engine.limits import NEVER
@@ -22,8 +24,9 @@ EVENT_BYTES: Final = _EVENT.size
 KEY_AT: Final = STAMP_BYTES
 REST_AT: Final = KEY_AT + 8
 """Where in it the key begins, and what follows that."""
-_WAIT: Final = Struct(">8sQI")
-"""Stamp, mark and the bytes of the id, which follows, and the properties after it."""
+
+_encode: Final = msgspec.msgpack.Encoder().encode
+_wait_of: Final = msgspec.msgpack.Decoder(tuple[int, str, dict[str, Any]]).decode
 
 
 def stamp_of(at: Micros) -> bytes:
@@ -60,20 +63,16 @@ def mark_of_event(event: bytes) -> int:
     return int.from_bytes(event[REST_AT:-1], "big")
 
 
-def pack_wait(stamp: bytes, mark: int, event_id: str, properties: bytes) -> bytes:
-    """An event after which something is waited for; its properties are msgpack."""
-    id_ = event_id.encode()
-    return _WAIT.pack(stamp, mark, len(id_)) + id_ + properties
+def pack_wait(stamp: bytes, mark: int, event_id: str, properties: Mapping[str, Any]) -> bytes:
+    """An event after which something is waited for: its stamp, then msgpack."""
+    return stamp + _encode((mark, event_id, properties))
 
 
 def mark_of_wait(wait: bytes) -> int:
     """The key by which an exit finds it."""
-    mark: int = _WAIT.unpack_from(wait)[1]
-    return mark
+    return _wait_of(wait[STAMP_BYTES:])[0]
 
 
-def event_of_wait(wait: bytes) -> tuple[str, bytes]:
+def event_of_wait(wait: bytes) -> tuple[str, dict[str, Any]]:
     """Its event's id and properties."""
-    start = _WAIT.size
-    end = start + _WAIT.unpack_from(wait)[2]
-    return wait[start:end].decode(), wait[end:]
+    return _wait_of(wait[STAMP_BYTES:])[1:]

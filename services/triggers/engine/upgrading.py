@@ -1,9 +1,13 @@
 """Slots as version 2 of a state has them: what waits was no bytes, and nothing was put aside."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
+
+import msgspec
 
 from services.triggers.engine.kept import pack_event, pack_wait, stamp_of
+
+_properties: Final = msgspec.msgpack.Decoder(dict[str, Any]).decode
 
 Slots = dict[int, list[Any]]
 
@@ -21,7 +25,7 @@ def _slot(slot: list[Any]) -> list[Any]:
         return [slot[0], b"".join(events), *slot[2:]]
     if isinstance(kept, Mapping):
         waits = {
-            key: pack_wait(stamp_of(at), mark, event_id, properties)
+            key: pack_wait(stamp_of(at), mark, event_id, _properties(properties))
             for key, (at, event_id, mark, properties) in kept.items()
         }
         return [slot[0], waits, *slot[2:]]

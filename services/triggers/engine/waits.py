@@ -30,7 +30,7 @@ _HEADER_BYTES: Final = 5
 INSTANT_BYTES: Final = 9
 """Of an instant or a fingerprint (msgpack), at most."""
 SETTLED_BYTES: Final = 2 * INSTANT_BYTES
-_UNSTORABLE: Final = (OverflowError, TypeError, UnicodeEncodeError, RecursionError)
+UNSTORABLE: Final = (OverflowError, TypeError, UnicodeEncodeError, RecursionError)
 
 NO_KEY: Final = 0
 """The key of everything where none is asked."""
@@ -143,7 +143,7 @@ def kept_properties(properties: Mapping[str, Any]) -> bytes:
     """An entry event's properties as msgpack; of too large ones, in order, those that fit."""
     try:
         whole = encode(properties)
-    except _UNSTORABLE:
+    except UNSTORABLE:
         whole = None
     if whole is not None and len(whole) <= WAIT_PROPERTIES_BYTES_MAX:
         return whole
@@ -152,7 +152,7 @@ def kept_properties(properties: Mapping[str, Any]) -> bytes:
     for name, value in properties.items():
         try:
             size = len(encode(name)) + len(encode(value))
-        except _UNSTORABLE:
+        except UNSTORABLE:
             continue
         if size <= room:
             kept[name] = value

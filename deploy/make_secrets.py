@@ -9,6 +9,7 @@ under user ids of their own.
 import argparse
 import secrets
 import sys
+from base64 import b64encode
 from collections.abc import Callable
 from pathlib import Path
 
@@ -40,6 +41,7 @@ def make(folder: Path) -> list[str]:
     keep("cuestream_database_url", lambda: url)
     keep("cuestream_write_keys", _random)
     keep("cuestream_api_tokens", _random)
+    keep("cuestream_sensitive_keys", lambda: f"k1:{b64encode(secrets.token_bytes(32)).decode()}")
     keep("grafana_admin_password", _random)
     return made
 

@@ -20,11 +20,11 @@ PORTS = {
 }
 SECRETS_OF = {
     "setup": {"cuestream_database_url"},
-    "ingest": {"cuestream_write_keys"},
-    "triggers": set(),
-    "triggers-api": {"cuestream_database_url", "cuestream_api_tokens"},
-    "profile-store": {"cuestream_database_url", "cuestream_api_tokens"},
-    "dispatcher": {"cuestream_database_url", "cuestream_api_tokens"},
+    "ingest": {"cuestream_write_keys", "cuestream_sensitive_keys"},
+    "triggers": {"cuestream_sensitive_keys"},
+    "triggers-api": {"cuestream_database_url", "cuestream_api_tokens", "cuestream_sensitive_keys"},
+    "profile-store": {"cuestream_database_url", "cuestream_api_tokens", "cuestream_sensitive_keys"},
+    "dispatcher": {"cuestream_database_url", "cuestream_api_tokens", "cuestream_sensitive_keys"},
 }
 COMPOSE = (("docker", "compose"), ("docker-compose",))
 

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from services.runtime.sealing import Keyring
 from tests.support.health import serve_status
 
 ROOT = Path(__file__).parents[2]
@@ -34,6 +35,7 @@ def test_secrets_are_made_once_and_kept(tmp_path: Path) -> None:
     compose = (ROOT / "docker-compose.yml").read_text()
     assert all(f"deploy/secrets/{name}" in compose for name in made)
     assert compose.count("file: deploy/secrets/") == len(made)
+    assert Keyring(made["cuestream_sensitive_keys"]).sealing
     assert made["postgres_password"] in made["cuestream_database_url"]
     assert not any(value in first.stdout for value in made.values())
 

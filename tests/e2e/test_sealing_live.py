@@ -307,6 +307,7 @@ async def test_nothing_is_readable_at_rest_and_keys_rotate(
             known = await asyncio.to_thread(shop.cuestream, "privacy", "export", "ann")
             assert known["state"]["traits"]["email"] == MAIL
             assert PHONE in json.dumps(known["topics"]["commands"])
+            await _looked_back(shop, stack)
             await site.nothing_shows()
             done = await asyncio.to_thread(shop.run, "privacy", "reseal")
             assert "\n0 states of people on the changelog under another key" in done
@@ -327,6 +328,26 @@ async def _define(stack: Stack, shop: Shop) -> None:
     await drain.until(
         lambda: drain.in_force(shop.client, stack.triggers_urls, revision, PARTITIONS)
     )
+
+
+async def _looked_back(shop: Shop, stack: Stack) -> None:
+    """Whoever reads topics for people opens them, and masks what it tells."""
+    answer = await shop.client.get(f"{stack.api_url}/v1/people/ann/why?trigger=abroad")
+    assert "***8000" in answer.text
+    assert not shows(answer.content)
+    asked = {"triggers": ["abroad"], "events": "topic"}
+    job = await shop.client.post(f"{stack.api_url}/v1/backtests", json=asked)
+    assert job.is_success, job.text
+    url = f"{stack.api_url}/v1/backtests/{job.json()['id']}"
+
+    async def done() -> Any:
+        found = (await shop.client.get(url)).json()
+        return found if found["status"] in ("done", "failed") else None
+
+    found = await shop.until(done, "a backtest over the topic")
+    assert found["status"] == "done", found
+    assert found["report"]["people"] == 2
+    assert not shows(json.dumps(found).encode())
 
 
 async def _refused(shop: Shop, stack: Stack) -> None:

@@ -22,7 +22,7 @@ REGRESSION_SEEDS = (1, 3, 11, 16, 17, 19, 21, 41, 90, 118, 171, 254, 1026)
 """All faults stand in them: crashes, refused writes, lost leases, stops, many revisions; in the
 last one sends are taken back under another name and in another partition."""
 FRESH_SEEDS = 120
-BUSY_SEED = 3
+BUSY_SEED = 7
 LONG = pytest.mark.embedded
 """These need neither broker nor database, but more time than `make check` has."""
 

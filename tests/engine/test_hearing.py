@@ -38,12 +38,20 @@ ENTRIES: dict[str, Any] = {
     },
     "inactivity": {"events": ["a", "c"], "lasts": "40m"},
     "tag_change": {"tag": "spent", "change": "entered", "op": "gte", "value": 6},
+    "fewer": {"tag": "count", "change": "left", "op": "lt", "value": 2.5},
+    "exactly": {"tag": "count", "change": "entered", "op": "in", "value": [2, 4]},
     "value": {"tag": "last", "change": "changed"},
     "threshold": {"tag": "count", "direction": "up", "bound": 3},
     "share": {"tag": "count", "direction": "down", "bound": 2, "share_of": "spent"},
 }
-KINDS = {"chain": "sequence", "other_absence": "absence", "value": "tag_change",
-         "share": "threshold"}  # fmt: skip
+KINDS = {
+    "chain": "sequence",
+    "exactly": "tag_change",
+    "fewer": "tag_change",
+    "other_absence": "absence",
+    "share": "threshold",
+    "value": "tag_change",
+}
 TAGS = (
     tag("count", events=["a", "b"], window="1h"),
     tag("spent", "sum", events=["a", "c"], value="price", window="1h"),

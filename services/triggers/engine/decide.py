@@ -20,6 +20,7 @@ from services.triggers.engine.limits import INSTANT_MAX, NEVER, SNAPSHOT_EVERY
 from services.triggers.engine.outliers import keep_known
 from services.triggers.engine.outputs import Outputs
 from services.triggers.engine.person import absorb, snapshot
+from services.triggers.engine.reactions import NO_REACTION
 from services.triggers.engine.recalls import heard, review
 from services.triggers.engine.rules import UNCONCERNED, Rules
 from services.triggers.engine.sending import release, settle
@@ -89,13 +90,15 @@ def decide(  # noqa: C901  (hot: written out)
     else:
         state.last_seen_at = at
     state.changed = True
-    found = react and react(event.properties, state, at, now, late, out)
+    found, crossed = NO_REACTION
+    if react is not None:
+        found, crossed = react(event.properties, state, at, now, late, out)
     if awaited:
         begun = leave(state, event, rules, now, out, begun or [])
         if not late:
             match_waits(state, event, rules, at, now)
     if hear is not None:
-        for rule, entered in hear(state, event, at, now, late):
+        for rule, entered in hear(state, event, at, now, late, crossed):
             begun = (begun or []) + come_in(rule, entered, now)
     wake_at, due_at = state.emitted_at + SNAPSHOT_EVERY, state.next_due
     if wake_at > due_at:

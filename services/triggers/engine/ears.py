@@ -5,7 +5,8 @@ state, and its traits, `t`, tags, `g`, and `slots`. `due` is not later than any 
 `z` at least what all of them take, in bytes.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 from services.contracts.time import Micros
 from services.triggers.engine.clauses import NUMERIC
@@ -28,6 +29,7 @@ class Ear(Writer):
         self._had: dict[str, str] = {}
         self._late: dict[str, str] = {}
         self._numbers: set[str] = set()
+        self._names = 0
         self.before: list[str] = []
         """The statements that have it."""
         self.more = 0
@@ -37,7 +39,7 @@ class Ear(Writer):
         """The name of what this expression gives."""
         name = self._had.get(text)
         if name is None or name in self._late:
-            name = self._had[text] = f"h{len(self.before)}"
+            name = self._had[text] = self._name()
             self.before.append(f"{name} = {text}")
         return name
 
@@ -46,10 +48,23 @@ class Ear(Writer):
         name = self._had.get(text)
         if name is not None:
             return self._late.get(name, name)
-        name = self._had[text] = f"h{len(self.before)}"
+        name = self._had[text] = self._name()
         self.before.append(f"{name} = None")
         self._late[name] = f"({name} if {name} is not None else ({name} := {text}))"
         return self._late[name]
+
+    def _name(self) -> str:
+        self._names += 1
+        return f"h{self._names}"
+
+    @contextmanager
+    def apart(self) -> Iterator[None]:
+        """What is had meanwhile is had by nobody else, in statements of their own."""
+        had, late, read, before = self._had, self._late, self._tags_read, self.before
+        self._had, self._late, self._tags_read = dict(had), dict(late), dict(read)
+        self.before = []
+        yield
+        self._had, self._late, self._tags_read, self.before = had, late, read, before
 
     def stamp(self, instant: str = "at", later: Micros = 0) -> str:
         """The name of the stamp of an instant, or of one so much later."""

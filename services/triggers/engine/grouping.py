@@ -15,6 +15,7 @@ from services.triggers.engine.groups import Change, Cycle, Groups
 from services.triggers.engine.journey import match_waits
 from services.triggers.engine.limits import NEVER
 from services.triggers.engine.outputs import Outputs
+from services.triggers.engine.reactions import NO_REACTION
 from services.triggers.engine.rules import Rules
 from services.triggers.engine.sensing import SOON, hear, next_due, watch
 from services.triggers.engine.state import Membership, PersonState, Stage
@@ -99,12 +100,14 @@ def _happen(
             user_id=state.user_id,
         )
         react = rules.reactions.get(event.name)
-        found = react and react(event.properties, state, at, now, late, out)
+        found, crossed = NO_REACTION
+        if react is not None:
+            found, crossed = react(event.properties, state, at, now, late, out)
         if event.name in rules.awaited:
             candidates = leave(state, event, rules, now, out, candidates)
             if not late:
                 match_waits(state, event, rules, at, now)
-        candidates = candidates + hear(state, event, rules, at, now, late=late)
+        candidates = candidates + hear(state, event, rules, at, now, late=late, crossed=crossed)
         if found:
             candidates = candidates + entering(event, found, now)
         if event.name in rules.groups.hearing:

@@ -22,10 +22,11 @@ from services.triggers.engine.waits import measure
 _TOO_MUCH: Final = SLOTS_BYTES_MAX + 1
 
 Hear = Callable[
-    [PersonState, Event, Micros, Micros, bool], tuple[tuple[Any, Sequence[Entered]], ...]
+    [PersonState, Event, Micros, Micros, bool, int], tuple[tuple[Any, Sequence[Entered]], ...]
 ]
-"""`hear(state, event, at, now, late)`: tells the event to the sensors. Gives the payloads of
-those by which somebody came in, each with who did."""
+"""`hear(state, event, at, now, late, crossed)`: tells the event to the sensors. Gives the
+payloads of those by which somebody came in, each with who did. `crossed` has a bit for each of
+the `Crossings` that may have been one."""
 
 
 def compile_hearing(
@@ -33,11 +34,13 @@ def compile_hearing(
     sensors: Sequence[tuple[int, Any, Sensor]],
     readers: Mapping[str, ReadTag],
     readings: Mapping[str, Reading],
+    bits: Mapping[int, int],
 ) -> Hear:
     """One function for the sensors that listen to this event: their keys and payloads.
 
     Tags hold the event already, and no sensor that follows tags is due. `next_due` is not
-    later than any slot's instant afterwards.
+    later than any slot's instant afterwards. `bits` has the keys of those whom an event concerns
+    only with one of these in `crossed`.
     """
     ear = Ear(readers, readings)
     lines: list[str] = []
@@ -47,12 +50,20 @@ def compile_hearing(
             f"tell({slot}, {ear.constant(payload)}, {hear}, x, s, event, at, late, due, found, z)"
         )
         tell = f"due, found, z = {call}"
-        lines.append(f"x = slots.get({slot})")
-        lines += sensor.listen(ear, name, slot, tell) if isinstance(sensor, Listens) else [tell]
+        get = f"x = slots.get({slot})"
+        if not isinstance(sensor, Listens):
+            lines += [get, tell]
+        elif key not in bits:
+            lines += [get, *sensor.listen(ear, name, slot, tell)]
+        else:
+            with ear.apart():
+                body = [get, *sensor.listen(ear, name, slot, tell)]
+                body = [*ear.before, *body]
+            lines += [f"if crossed & {bits[key]}:", *(f"    {line}" for line in body)]
     lines = [
         "z = s.slots_bytes",
         f"if late or z is None or z > {SLOTS_BYTES_MAX - ear.more}:",
-        "    return each(s, event, at, now, late)",
+        "    return each(s, event, at, now, late, crossed)",
         "p, t, g = event.properties, s.traits, s.tags",
         "slots, due, found = s.slots, s.next_due, ()",
         *ear.before,
@@ -61,7 +72,7 @@ def compile_hearing(
         "return found",
     ]
     ear.namespace.update(tell=_tell, each=one_by_one(sensors))
-    written: Hear = ear.build("s, event, at, now, late", lines)
+    written: Hear = ear.build("s, event, at, now, late, crossed", lines)
     return written
 
 
@@ -96,7 +107,7 @@ def one_by_one(sensors: Sequence[tuple[int, Any, Sensor]]) -> Hear:
     told = [(key, payload, sensor.hear) for key, payload, sensor in sensors]
 
     def hear(
-        state: PersonState, event: Event, at: Micros, now: Micros, late: bool
+        state: PersonState, event: Event, at: Micros, now: Micros, late: bool, crossed: int
     ) -> tuple[tuple[Any, Sequence[Entered]], ...]:
         due, found = state.next_due, ()
         for key, payload, sensor in told:

@@ -8,7 +8,7 @@ nothing of a definition: keys, paths and limits are constants of the namespace.
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -22,9 +22,19 @@ from services.triggers.engine.state import PersonState
 from services.triggers.engine.tags import Rolling
 from services.triggers.engine.windows import Window
 
-React = Callable[[Mapping[str, Any], PersonState, Micros, Micros, bool, Outputs], tuple[Any, ...]]
-"""`react(properties, state, at, now, late, out)`: updates the tags, gives the payloads
-of the entries that match (none for a late event), counts values that did not fit."""
+React = Callable[
+    [Mapping[str, Any], PersonState, Micros, Micros, bool, Outputs], tuple[tuple[Any, ...], int]
+]
+"""`react(properties, state, at, now, late, out)`: updates the tags, counts values that did not
+fit, gives the payloads of the entries that match (none for a late event) and a bit for each of
+the `Crossings` that may have been one."""
+
+Crossings = Mapping[int, tuple[int, frozenset[int]]]
+"""By their keys, tags of which only these numbers matter to some: a bit, and the numbers that
+are on another side of something than the one before."""
+NO_REACTION: Final[tuple[tuple[Any, ...], int]] = ((), -1)
+
+_NO_CROSSINGS: Final[Crossings] = {}
 
 Moments = Callable[[PersonState, Micros], Mapping[str, Any]]
 """`moments(state, at)`: what the person's clock and calendar show at an instant, by name."""
@@ -62,13 +72,14 @@ def compile_reaction(
     entries: Sequence[tuple[Condition | None, Any]],
     readers: Mapping[str, ReadTag],
     moments: Moments = no_moments,
+    crossings: Crossings = _NO_CROSSINGS,
 ) -> React:
     """One function for all tags and entries that listen to one event name.
 
     `moments` gives what the person's clock showed at the event, for the tags that take that.
     """
     writer = Writer(readers)
-    lines = ["t, g = s.traits, s.tags", *writer.read_once(_read_often(tags, entries))]
+    lines = ["t, g, q = s.traits, s.tags, 0", *writer.read_once(_read_often(tags, entries))]
     if any(listening.tag.moment for listening in tags):
         lines.append(f"m = {writer.constant(moments)}(s, at)")
     buckets: dict[tuple[str, int], str] = {}
@@ -77,18 +88,19 @@ def compile_reaction(
         if group not in buckets:
             buckets[group] = f"b{len(buckets)}"
             lines.append(f"{buckets[group]} = {_bucket(listening.window, writer)}")
-        update = _update(listening, buckets[group], writer)
+        crossing = crossings.get(listening.rolling.key)
+        update = _update(listening, buckets[group], writer, crossing)
         if listening.where is not None:
             lines.append(f"if {writer.expression(listening.where)}:")
             update = [f"    {line}" for line in update]
         lines += update
     if entries:
-        lines += ["if late: return ()", "found = ()"]
+        lines += ["if late: return (), q", "found = ()"]
     for where, payload in entries:
         name = writer.constant((payload,))
         test = "True" if where is None else writer.expression(where)
         lines += [f"if {test}: found += {name}"]
-    lines.append("return found" if entries else "return ()")
+    lines.append("return found, q" if entries else "return (), q")
     react: React = writer.build("p, s, at, now, late, out", lines)
     return react
 
@@ -130,21 +142,29 @@ def _bucket(window: Window, writer: Writer) -> str:
     return f"{days}.day if {days}.since <= at < {days}.until else {bucket}"
 
 
-def _update(listening: Listening, bucket: str, writer: Writer) -> list[str]:
+def _update(
+    listening: Listening, bucket: str, writer: Writer, crossing: tuple[int, frozenset[int]] | None
+) -> list[str]:
     """Statements that take the event in."""
+    bit, numbers = crossing or (0, frozenset())
+    if bit and (listening.takes_off or listening.tag.aggregate != "count"):
+        return [f"q |= {bit}", *_update(listening, bucket, writer, None)]
     tag, key, rolling = listening.tag, writer.constant(listening.rolling.key), listening.rolling
     update = writer.constant(rolling.take_off if listening.takes_off else rolling.update)
     slow = f"{update}(g, {bucket}, at, now, {'p' if tag.moment is None else 'm'})"
     skip = "out.skipped['tag_value'] += 1"
+    crosses = [f"    if d[1] in {writer.constant(numbers)}: q |= {bit}"] if numbers else []
     if listening.takes_off or tag.moment is not None:
-        return [f"if not {slow}: {skip}"]
+        return [f"q |= {bit}", f"if not {slow}: {skip}"]
     if tag.aggregate == "count":
         return [
             f"d = g.get({key})",
             f"if d is not None and d[-2] == {bucket}:",
             "    d[-1] += 1",
             "    d[1] += 1",
+            *crosses,
             "else:",
+            f"    q |= {bit}",
             f"    {slow}",
         ]
     value = writer.subject(Condition(property=tag.value))

@@ -23,17 +23,18 @@ from services.triggers.engine.hearing import Hear, compile_hearing
 from services.triggers.engine.inactivity import InactivitySensor
 from services.triggers.engine.program import Program, awaited_events, compile_program
 from services.triggers.engine.quality import Quality, compile_quality
-from services.triggers.engine.reactions import Listening, React, compile_reaction
+from services.triggers.engine.reactions import Crossings, Listening, React, compile_reaction
 from services.triggers.engine.readings import Reading
 from services.triggers.engine.schedule import ScheduleSensor
 from services.triggers.engine.sensors import Make, Making, Sensor, Waits, WayOut
 from services.triggers.engine.sequence import SequenceSensor
 from services.triggers.engine.showing import Shown, compile_shown
 from services.triggers.engine.state import Open, Run, TagData
+from services.triggers.engine.still import only_time_opens
 from services.triggers.engine.tagging import compile_tags, moments_of
 from services.triggers.engine.tags import Merge, Read
 from services.triggers.engine.waits import Match, compile_match
-from services.triggers.engine.watch import WatchSensor, tag_change, threshold
+from services.triggers.engine.watch import WatchSensor, crossings, tag_change, threshold
 from services.triggers.engine.windows import Calendar, calendar_of
 
 PAUSED: Final = "paused"
@@ -180,6 +181,7 @@ def _compile_reactions(
     rules: Sequence[Rule],
     readers: dict[str, ReadTag],
     calendar: Calendar,
+    crossing: Crossings,
 ) -> dict[str, React]:
     moments = moments_of(calendar)
     names = {name for one in tags for name in one.events}
@@ -194,6 +196,7 @@ def _compile_reactions(
             ],
             readers,
             moments,
+            crossing,
         )
         for name in sorted(names)
     }
@@ -285,12 +288,15 @@ def _compile_hearing(
     sensors: Mapping[int, tuple[Rule, Sensor]],
     readers: Mapping[str, ReadTag],
     readings: Mapping[str, Reading],
+    bits: Mapping[int, int],
 ) -> dict[str, Hear]:
     told: dict[str, list[tuple[int, Rule, Sensor]]] = {}
     for key, (rule, sensor) in sensors.items():
         for name in sensor.hears:
             told.setdefault(name, []).append((key, rule, sensor))
-    return {name: compile_hearing(name, told[name], readers, readings) for name in sorted(told)}
+    return {
+        name: compile_hearing(name, told[name], readers, readings, bits) for name in sorted(told)
+    }
 
 
 def _awaited(runs: Sequence[Trigger], groups: Groups | None) -> frozenset[str]:
@@ -346,8 +352,9 @@ def compile_rules(bundle: Bundle, *, workspace: str = "default") -> Rules:
 
     runs = [*(rule.trigger for rule in rules), *pinned]
     quality = compile_quality(settings.cleaning, tags.guarded, readers)
-    reactions = _compile_reactions(tags.listening, rules, readers, calendar)
-    hearing = _compile_hearing(sensors, readers, readings)
+    crossing, bits = crossings(watching)
+    reactions = _compile_reactions(tags.listening, rules, readers, calendar, crossing)
+    hearing = _compile_hearing(sensors, readers, readings, bits)
     awaited = _awaited(runs, groups)
     return Rules(
         revision=bundle.revision,
@@ -384,9 +391,7 @@ def compile_rules(bundle: Bundle, *, workspace: str = "default") -> Rules:
         exits=_compile_exits(rules, sensors),
         for_everyone=tuple(key for key, (_, one) in sensors.items() if one.for_everyone),
         minding=tuple(key for key, one in watching.items() if one.minds_traits),
-        still=frozenset(
-            key for key, (_, one) in sensors.items() if not one.hears and key not in watching
-        ),
+        still=only_time_opens({key: one for key, (_, one) in sensors.items()}) - {*watching},
         watching=frozenset(watching),
         statuses={trigger.id: trigger.status for trigger in bundle.triggers},
         caps=caps,

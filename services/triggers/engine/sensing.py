@@ -18,11 +18,18 @@ SOON: Final[Micros] = 1
 
 
 def hear(
-    state: PersonState, event: Event, rules: Rules, at: Micros, now: Micros, *, late: bool
+    state: PersonState,
+    event: Event,
+    rules: Rules,
+    at: Micros,
+    now: Micros,
+    *,
+    late: bool,
+    crossed: int,
 ) -> list[Candidate]:
     """Tell an event to the sensors that listen to it; those who came in by it."""
     tell = rules.hearing.get(event.name)
-    heard = () if tell is None else tell(state, event, at, now, late)
+    heard = () if tell is None else tell(state, event, at, now, late, crossed)
     return [one for rule, entered in heard for one in come_in(rule, entered, now)]
 
 

@@ -4,17 +4,23 @@ They are taken up where time opens one, where other rules come into force and wh
 become one; until then the earliest of their instants stands for them.
 """
 
+from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from typing import Final
 
 import msgspec
 
 from services.triggers.engine.limits import NEVER
-from services.triggers.engine.sensors import DUE
+from services.triggers.engine.sensors import DUE, Sensor
 from services.triggers.engine.state import PersonState, Slot
 
 _encode: Final = msgspec.msgpack.Encoder().encode
 _decode: Final = msgspec.msgpack.Decoder(dict[int, Slot]).decode
+
+
+def only_time_opens(sensors: Mapping[int, Sensor]) -> frozenset[int]:
+    """The keys of those who listen to no event."""
+    return frozenset(key for key, one in sensors.items() if not one.hears)
 
 
 def take_up(state: PersonState) -> None:

@@ -5,19 +5,21 @@ something else. Events change tags, and so does time: at the instants at which a
 its window, and there it looks at each of them as of that instant.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import lru_cache
+from math import floor
 from typing import Any, Final
 
 from services.contracts.conditions import Condition
 from services.contracts.event import Event
 from services.contracts.time import Micros
-from services.triggers.engine.clauses import NUMERIC
+from services.triggers.engine.clauses import NUMERIC, clause_holds
 from services.triggers.engine.conditions import compile_test
 from services.triggers.engine.ears import Ear
 from services.triggers.engine.fingerprint import fingerprint_parts, value_text
 from services.triggers.engine.limits import KEYS_MEMO_MAX, NEVER, SLOT_BYTES
-from services.triggers.engine.readings import Inputs, inputs_of, together
+from services.triggers.engine.reactions import Crossings
+from services.triggers.engine.readings import Inputs, Reading, inputs_of, together
 from services.triggers.engine.sensors import DUE, Entered, Making, Sensed
 from services.triggers.engine.state import PersonState, Slot, new_state
 from services.triggers.engine.tags import LEAVES_AT
@@ -50,6 +52,7 @@ class WatchSensor:
         look: Look,
         comes_in: Callable[[Any, Any], bool],
         write: Callable[[Ear], str],
+        crosses: frozenset[int] | None = None,
     ) -> None:
         self.hears = inputs.events
         self.minds_traits = inputs.traits
@@ -59,6 +62,9 @@ class WatchSensor:
         self._look = look
         self._comes_in = comes_in
         self._write = write
+        self.crossing = None if crosses is None else (inputs.keys[0], crosses)
+        """The tag data of which only these numbers matter, being on another side than the one
+        before."""
         self._at_first = look(new_state(""), 0)
 
     def hear(
@@ -172,7 +178,24 @@ def tag_change(making: Making) -> WatchSensor:
 
     reading = making.readings[entry.tag]
     inputs = reading.inputs if changed else inputs_of(condition, making.readings)
-    return WatchSensor(inputs, kind="tag_change", look=look, comes_in=comes_in, write=write)
+    crosses = None if changed else _crosses(reading, condition)
+    return WatchSensor(
+        inputs, kind="tag_change", look=look, comes_in=comes_in, write=write, crosses=crosses
+    )
+
+
+def _crosses(reading: Reading, condition: Condition) -> frozenset[int] | None:
+    """The whole numbers of which the condition says another than of the one before; None where
+    the tag has other values, too."""
+    if reading.total_of is None or type(reading.empty) is not int:
+        return None
+    op, wanted = condition.op or "exists", condition.value
+    bounds = wanted if isinstance(wanted, tuple) else (wanted,)
+    numbers = [one for one in bounds if type(one) in NUMERIC and isinstance(one, int | float)]
+    near = {floor(one) + n for one in numbers for n in range(3)}
+    return frozenset(
+        one for one in near if clause_holds(op, one, wanted) != clause_holds(op, one - 1, wanted)
+    )
 
 
 def _value_key(value: Any) -> int:
@@ -211,12 +234,29 @@ def threshold(making: Making) -> WatchSensor:
         if of is not None:
             return f"{ear.constant(look)}(s, now)"
         ear.reads(entry.tag)
-        return ear.expression(Condition(tag=entry.tag, op="gte", value=bound))
+        return ear.expression(condition)
 
+    condition = Condition(tag=entry.tag, op="gte", value=bound)
     reading = making.readings[entry.tag]
     inputs = (
         reading.at_bounds([bound])
         if entry.share_of is None
         else together([reading.inputs, making.readings[entry.share_of].inputs])
     )
-    return WatchSensor(inputs, kind="threshold", look=look, comes_in=comes_in, write=write)
+    crosses = _crosses(reading, condition) if entry.share_of is None else None
+    return WatchSensor(
+        inputs, kind="threshold", look=look, comes_in=comes_in, write=write, crosses=crosses
+    )
+
+
+def crossings(sensors: Mapping[int, object]) -> tuple[Crossings, dict[int, int]]:
+    """What matters of each tag to those sensors who can be told of that alone, and their bits."""
+    found: dict[int, tuple[int, frozenset[int]]] = {}
+    bits: dict[int, int] = {}
+    for key, sensor in sensors.items():
+        if isinstance(sensor, WatchSensor) and sensor.crossing is not None:
+            tag, numbers = sensor.crossing
+            bit, known = found.get(tag, (1 << len(found), frozenset()))
+            found[tag] = bit, known | numbers
+            bits[key] = bit
+    return found, bits

@@ -200,6 +200,14 @@ def test_of_too_many_properties_those_are_kept_that_fit() -> None:
     assert log.out.commands[0].variables["event"] == {"sku": "a", "price": 3}
 
 
+def test_properties_that_are_only_too_many_are_kept_as_far_as_they_fit() -> None:
+    log = cart_left()
+    half = "x" * (WAIT_PROPERTIES_BYTES_MAX // 2)
+    log.event("cart", {"sku": "a", "one": half, "two": half, "price": 3}, now=NOON)
+    log.wake(NOON + DAY)
+    assert log.out.commands[0].variables["event"] == {"sku": "a", "one": half, "price": 3}
+
+
 def test_all_that_waits_in_a_person_stays_within_its_bound() -> None:
     log = log_of(*(trigger(f"t{n}", entry={"absence": {**CART, "key": ["sku"]}}) for n in range(5)))
     for number in range(3 * WAITING_KEYS_MAX):

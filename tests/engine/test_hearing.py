@@ -39,6 +39,7 @@ ENTRIES: dict[str, Any] = {
     "inactivity": {"events": ["a", "c"], "lasts": "40m"},
     "tag_change": {"tag": "spent", "change": "entered", "op": "gte", "value": 6},
     "fewer": {"tag": "count", "change": "left", "op": "lt", "value": 2.5},
+    "often": {"tag": "other", "change": "entered", "op": "gt", "value": 3},
     "exactly": {"tag": "count", "change": "entered", "op": "in", "value": [2, 4]},
     "value": {"tag": "last", "change": "changed"},
     "threshold": {"tag": "count", "direction": "up", "bound": 3},
@@ -48,12 +49,14 @@ KINDS = {
     "chain": "sequence",
     "exactly": "tag_change",
     "fewer": "tag_change",
+    "often": "tag_change",
     "other_absence": "absence",
     "share": "threshold",
     "value": "tag_change",
 }
 TAGS = (
     tag("count", events=["a", "b"], window="1h"),
+    tag("other", events=["b", "c"], window="2h"),
     tag("spent", "sum", events=["a", "c"], value="price", window="1h"),
     tag("last", "last", events=["b"], value="k", window="2h"),
 )

@@ -150,6 +150,18 @@ def test_the_slot_is_small() -> None:
     assert (log.state.slots, len(log.state.still)) == ({}, 20)
 
 
+def test_of_several_each_has_its_own_time() -> None:
+    crons = {"at_nine": "0 9 * * *", "at_two": "0 14 * * *", "at_one": "0 13 * * *"}
+    log = log_of(*(trigger(id_, entry={"schedule": {"cron": one}}) for id_, one in crons.items()))
+    log.event("visit", now=NOON)
+    for hours in range(1, 25):
+        log.wake(NOON + hours * HOUR)
+    assert [one.trigger for one in log.out.commands] == ["at_one", "at_two", "at_nine"]
+    assert [one.decided_at for one in log.out.commands] == [
+        NOON + hours * HOUR for hours in (1, 2, 21)
+    ]
+
+
 @pytest.mark.parametrize("zone", ["Europe/Berlin"])
 def test_a_skipped_time_comes_after_the_gap_and_a_repeated_one_once(zone: str) -> None:
     log = log_of(every("30 2 * * *", time_zone=zone))

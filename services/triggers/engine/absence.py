@@ -68,7 +68,7 @@ def _wait_of(stamp: bytes, mark: int, event: Event) -> bytes:
 class AbsenceSensor:
     """Waits by event time, for each key by itself; the last `after` of a key counts."""
 
-    for_everyone = False
+    for_everyone = for_blank = False
 
     def __init__(self, making: Making) -> None:
         entry, way_out = making.trigger.entry.absence, making.trigger.exit

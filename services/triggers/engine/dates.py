@@ -59,6 +59,7 @@ class DateSensor:
 
     hears = frozenset({RESERVED_NAMES[IDENTIFY]})
     for_everyone = True
+    for_blank = False
 
     def __init__(self, making: Making) -> None:
         entry = making.trigger.entry.date

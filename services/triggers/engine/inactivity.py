@@ -15,7 +15,7 @@ _LAST: Final = 1
 class InactivitySensor:
     """Slot: `[due, last]`. Activity moves `last` alone; the look finds it and puts itself off."""
 
-    for_everyone = False
+    for_everyone = for_blank = False
 
     def __init__(self, making: Making) -> None:
         entry = making.trigger.entry.inactivity

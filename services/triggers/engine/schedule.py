@@ -18,7 +18,7 @@ class ScheduleSensor:
     """
 
     hears: frozenset[str] = frozenset()
-    for_everyone = True
+    for_everyone = for_blank = True
 
     def __init__(self, making: Making) -> None:
         trigger, entry = making.trigger, making.trigger.entry.schedule

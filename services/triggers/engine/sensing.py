@@ -73,8 +73,9 @@ def adopt(state: PersonState, rules: Rules, now: Micros) -> list[Candidate]:
     take_up(state)
     state.slots = {key: slot for key, slot in state.slots.items() if key in rules.sensors}
     candidates = watch(state, rules, now)
+    known = state.tags or state.traits
     for key in rules.for_everyone:
-        if key not in state.slots:
+        if key not in state.slots and (known or rules.sensors[key][1].for_blank):
             candidates += _look(state, rules, key, now)
     put_aside(state, rules.still)
     state.next_due = next_due(state, rules)

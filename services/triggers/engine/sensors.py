@@ -58,6 +58,10 @@ class Sensor(Protocol):
     def for_everyone(self) -> bool:
         """Whether it also concerns people to whom nothing happens."""
 
+    @property
+    def for_blank(self) -> bool:
+        """Whether it remembers anything of a person without tags and traits."""
+
     def hear(
         self, slot: Slot | None, state: PersonState, event: Event, at: Micros, late: bool
     ) -> Sensed:

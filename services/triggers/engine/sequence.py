@@ -49,7 +49,7 @@ _FULL: Final = SEQUENCE_EVENTS_MAX * EVENT_BYTES
 class SequenceSensor:
     """Completed by whichever of its events arrives last; that one stands for it."""
 
-    for_everyone = False
+    for_everyone = for_blank = False
 
     def __init__(self, making: Making) -> None:
         entry, way_out = making.trigger.entry.sequence, making.trigger.exit

@@ -56,6 +56,7 @@ class WatchSensor:
     ) -> None:
         self.hears = inputs.events
         self.minds_traits = inputs.traits
+        self.for_blank = inputs.traits or bool(inputs.clocks)
         self._keys = inputs.keys
         self._inputs = inputs if inputs.clocks else None
         self._kind = kind

@@ -15,13 +15,13 @@ from services.contracts.profile import Profile
 from services.profile_store.api import make_app
 from services.profile_store.memory import MemoryProfiles
 from services.profile_store.postgres import PostgresProfiles
-from services.profile_store.resealing import Resealed, reseal
+from services.profile_store.resealing import reseal
 from services.profile_store.sensitive import SealedProfiles, Sensitive
 from services.profile_store.settings import ProfileStoreSettings, sensitive_of
 from services.runtime.bearer import BearerTokens
 from services.runtime.health import Health
 from services.runtime.metrics import Metrics
-from services.runtime.sealing import Keyring, is_sealed
+from services.runtime.sealing import Keyring, Resealed, is_sealed
 from services.runtime.settings import TokenSettings
 from tests.profile_store.examples import profile
 

@@ -22,13 +22,14 @@ from services.contracts.topics import (
     KIND_ERASED,
     KIND_HEADER,
     KIND_MOVED,
+    KIND_REPLAY,
     URGENT_COMMANDS,
     Topic,
 )
 from services.dispatcher.channels.build import Served
 from services.dispatcher.channels.nobody import NobodyChannel
 from services.dispatcher.channels.port import Accepted, Message, Outcome
-from services.dispatcher.commands import NOBODY
+from services.dispatcher.commands import NOBODY, decode_known
 from services.dispatcher.ledger import make_ledger_engine
 from services.dispatcher.ledger_reads import LedgerReader
 from services.dispatcher.main import GROUP, READS, URGENT_GROUP, Dispatcher
@@ -249,6 +250,8 @@ def _topics_of(command: object, kind: bytes | None) -> tuple[Topic, ...]:
     if kind == KIND_ERASED:
         return COMMANDS, URGENT_COMMANDS
     urgent = kind in (KIND_CANCEL, KIND_MOVED)
+    if kind == KIND_REPLAY and isinstance(command, bytes):
+        command = decode_known(command)
     if isinstance(command, SendCommand):
         urgent = is_urgent(command)
     return (URGENT_COMMANDS if urgent else COMMANDS,)

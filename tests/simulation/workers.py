@@ -204,6 +204,8 @@ class WorkerProcess:
 
     async def _membership(self) -> None:
         while not self.stop:
+            # What was another generation's would go back, committed in the next one.
+            self.consumer.go_to({})
             await self.line.trip()
             assignment = await self._group.join(self._process.name)
             self._heartbeat_at = asyncio.get_running_loop().time()

@@ -73,8 +73,8 @@ T = TypeVar("T")
 class Dispatcher:
     """The object graph. `channels` says which queues are served; tests bring their own.
 
-    `consumers` are those of `READS`, in that order. What
-    `stops` holds is not attempted; whoever makes it keeps it up to date.
+    `consumers` are those of `READS`, in that order. What `stops` holds is not attempted; whoever
+    makes it keeps it up to date.
     """
 
     def __init__(

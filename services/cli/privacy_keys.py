@@ -5,17 +5,16 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from services.contracts.codec import encode_json
 from services.contracts.control import Marker
 from services.contracts.errors import CuestreamError
-from services.contracts.topics import EVENTS, KIND_HEADER, KIND_MARKER, PROFILES, Topic
+from services.contracts.topics import PROFILES, Topic
 from services.dispatcher.resealing import reseal as reseal_sends
 from services.profile_store.resealing import reseal as reseal_profiles
 from services.profile_store.settings import ProfileStoreSettings, sensitive_of
 from services.runtime.clock import WallClock
-from services.runtime.kafka import make_producer, topic_name
 from services.runtime.sealing import SETTING, Keyring, Resealed
 from services.runtime.topic_reading import read_topic
+from services.triggers.definitions.kafka import KafkaAnnouncer
 from services.triggers.trial.from_topics import CHANGELOG, READ_SECONDS_MAX
 
 POLL_SECONDS = 2.0
@@ -45,19 +44,13 @@ async def reseal_states(settings: ProfileStoreSettings, *, wait_seconds: float) 
     Raises:
         Transient: the broker is away.
     """
-    marker = encode_json(Marker(revision=0, at=WallClock().stamp(None), everyone=True))
-    producer = make_producer(settings)
-    await producer.start()
+    announcer = KafkaAnnouncer(settings)
     try:
-        for partition in range(settings.partitions):
-            await producer.send_and_wait(
-                topic_name(settings, EVENTS),
-                marker,
-                partition=partition,
-                headers=[(KIND_HEADER, KIND_MARKER)],
-            )
+        await announcer.open()
+        marker = Marker(revision=0, at=WallClock().stamp(None), everyone=True)
+        await announcer.write_marker(marker)
     finally:
-        await producer.stop()
+        await announcer.close()
     loop = asyncio.get_running_loop()
     until = loop.time() + wait_seconds
     while True:

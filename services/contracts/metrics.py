@@ -212,7 +212,8 @@ LEDGER: Final = Metric(
     unit="sends",
     service="dispatcher",
     labels=("state",),
-    meaning="Entries of the send ledger by state; unreported: outcomes Kafka has yet to take.",
+    meaning="Entries of the send ledger by state, of the last minute where millions are open; "
+    "unreported: outcomes Kafka has yet to take.",
 )
 ATTEMPTS: Final = Metric(
     name="cuestream_dispatcher_attempts_total",

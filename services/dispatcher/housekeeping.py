@@ -27,8 +27,9 @@ PRUNE_SECONDS: Final = 600.0
 MOVED_DAYS: Final = 60
 """Who moved is known for so much longer than messages are kept: what was under way may come late,
 and an app may show a token of before."""
-COUNT_SHARE: Final = 20
-"""Counting a large ledger takes long: it may take one part in so many of the time."""
+COUNT_SHARE: Final = 100
+"""Counting a large ledger takes long, and others wait for it: one part in so many of the time. With
+a million open sends the counts are of the last minute."""
 
 _log = get_logger(__name__)
 

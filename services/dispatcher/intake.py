@@ -33,6 +33,8 @@ from services.runtime.settings import KafkaSettings
 POLL_MS: Final = 200
 COMMIT_SECONDS: Final = 0.2
 """So much of the topic at most is read again after a crash; the ledger knows it."""
+READ_TOGETHER_MAX: Final = 64
+"""After so many the event loop turns to others: urgent ones may have come."""
 URGENT_BACKLOG_FACTOR: Final = 2
 """Urgent commands are still read while bulk ones have to wait in Kafka, up to this."""
 
@@ -151,12 +153,14 @@ class Intake:
 
     async def _take(self, batches: Mapping[TopicPartition, list[Any]]) -> None:
         batch = _Batch(sends={}, replays=set(), cancels=[], moves=[], erasures=[])
-        for records in batches.values():
-            for record in records:
-                try:
-                    self._read(record, batch)
-                except Malformed as error:
-                    await self._bury(record, error)
+        every = (record for records in batches.values() for record in records)
+        for number, record in enumerate(every, 1):
+            try:
+                self._read(record, batch)
+            except Malformed as error:
+                await self._bury(record, error)
+            if number % READ_TOGETHER_MAX == 0:
+                await asyncio.sleep(0)
         # Cancels first: whatever they name, they win.
         if batch.cancels:
             await until_done(

@@ -1,6 +1,7 @@
 """One queue's workers: claim from the ledger, send, hand the outcome over."""
 
 import asyncio
+import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final
@@ -8,6 +9,7 @@ from typing import Final
 from services.contracts.command import SendCommand
 from services.contracts.errors import Malformed, Transient
 from services.contracts.metrics import ATTEMPTS, ENDED_UNSENT, RATE_LIMITED, RETRIES
+from services.contracts.time import Micros
 from services.dispatcher.addresses import Addresses, digest_of
 from services.dispatcher.channels.port import Accepted, Delayed, Refused, Unknown
 from services.dispatcher.commands import compose, decode_known
@@ -22,7 +24,8 @@ from services.runtime.metrics import Metrics
 from services.runtime.retry import until_done
 
 POLL_SECONDS: Final = 0.25
-"""How late an idle lane notices what another process or the retry schedule made due."""
+"""How late a lane notices what another process or the retry schedule made due, and what was
+recorded earlier than others that have been claimed already."""
 BEGUN_TOGETHER_MAX: Final = 16
 """So many sends begin before the event loop turns to others: answers, and what came meanwhile."""
 
@@ -77,15 +80,23 @@ class Lane:
         self._inbox: list[Claim] = []
         self._drained = False
         self._crowded = True
+        self._urgent_waits = True
         self._lost = False
         self._ending = False
+        self._since: dict[str, Micros] = {}
+        self._swept_at = float("-inf")
         for provider in providers:
-            provider.on_room.append(self._awake.set)
+            provider.on_room.append(self._on_room)
         stops.on_change.append(self.wake)
 
     def offer(self, sends: Sequence[NewSend], *, urgent: bool) -> dict[str, str]:
         """Which of these new sends may begin at once, and by whom; places are kept for them
         until `take`."""
+        offered = self._offered(sends, urgent=urgent)
+        self._urgent_waits = self._urgent_waits or (urgent and len(offered) < len(sends))
+        return offered
+
+    def _offered(self, sends: Sequence[NewSend], *, urgent: bool) -> dict[str, str]:
         provider = self._providers[0]
         if self._ending or provider.rate is not None or provider.out_of_order:
             return {}
@@ -117,6 +128,11 @@ class Lane:
         self._drained = False
         self._awake.set()
 
+    def _on_room(self) -> None:
+        # For one place after the other the ledger would be asked all the time.
+        if self._urgent_waits or any(provider.roomy for provider in self._providers):
+            self._awake.set()
+
     def doubt(self) -> None:
         """The acknowledgement of a claim may have been lost: look for it."""
         self._lost = True
@@ -141,7 +157,7 @@ class Lane:
                     await self._find_lost(begin)
                 if self._ending:
                     return
-                more = (overdue or not self._drained) and await self._look(begin)
+                more = (overdue or not self._drained) and await self._look(begin, overdue)
                 overdue = False if more else await self._wait()
 
     async def _wait(self) -> bool:
@@ -172,29 +188,46 @@ class Lane:
             self._by_name[claim.provider or ""].reserve_anyway()
         await self._start(lost, begin)
 
-    async def _look(self, begin: Begin) -> bool:
+    async def _look(self, begin: Begin, overdue: bool) -> bool:
         """Claim what is due, for each provider that may have it; whether there may be more."""
         if self._stops.holds(self.queue):
             return False
+        sweep = overdue or time.monotonic() >= self._swept_at + POLL_SECONDS
+        if sweep:
+            self._since.clear()
+            self._swept_at = time.monotonic()
+        for_urgent = self._urgent_waits or sweep
         more, any_ = False, True
         for provider in self._providers:
-            # Not all places while there is room: what comes in meanwhile may need some.
-            reserved = provider.reserve(None if self._crowded else provider.half)
+            # Not all places: what comes in meanwhile may need some.
+            reserved = provider.reserve(self._wanted(provider, for_urgent=for_urgent))
             self._crowded = self._crowded or not reserved
             if reserved:
                 bulk = provider.bulk_of(reserved)
                 if any_:
                     # Before the question: what is recorded while it is asked calls again.
                     self._drained = provider.rate is None
+                    self._urgent_waits = self._urgent_waits and not for_urgent
+                since = self._since.get(provider.name, 0)
                 claims = await self._claim(provider, reserved, bulk=bulk, any_=any_)
                 provider.unused(reserved - len(claims))
+                # Where it went on from the last claim, some may wait before that.
+                rest = len(claims) >= bulk or since > 0
                 if any_:
-                    self._crowded = len(claims) >= bulk
+                    self._crowded = rest
                     self._drained = self._drained and not self._crowded
-                more = more or 0 < bulk <= len(claims)
+                    if for_urgent and len(claims) == reserved:
+                        self._urgent_waits = True
                 await self._start(claims, begin)
+                more = more or (rest and bulk > 0 and provider.roomy)
             any_ = any_ and provider.out_of_order
         return more
+
+    def _wanted(self, provider: Provider, *, for_urgent: bool) -> int | None:
+        """How many places to ask the ledger for, None for all there are."""
+        if for_urgent:
+            return None if self._crowded else provider.half
+        return provider.bulk_room if self._crowded else min(provider.bulk_room, provider.half)
 
     async def _claim(self, provider: Provider, limit: int, *, bulk: int, any_: bool) -> list[Claim]:
         granted = limit
@@ -211,11 +244,15 @@ class Lane:
                 bulk=min(bulk, granted),
                 any_=any_,
                 quick=provider.channel.idempotent,
+                since=self._since.get(provider.name, 0),
             ),
             self._on_lost_claim,
         )
         self._held.update(claim.send_id for claim in claims)
-        if provider.rate is not None and len(claims) < granted:
+        if provider.rate is None:
+            last = max((claim.bulk_since for claim in claims), default=0)
+            self._since[provider.name] = last if len(claims) >= bulk else 0
+        elif len(claims) < granted:
             await self._give_back(provider, granted - len(claims), provider.rate)
         return claims
 
@@ -300,6 +337,7 @@ class Lane:
                 idempotent=provider.channel.idempotent,
                 digest=digest,
                 done=partial(self._release, claim.send_id, provider),
+                enough=provider.together,
             )
         )
 

@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.contracts.time import Micros
 from services.dispatcher import ledger_sql as sql
-from services.dispatcher.policy import SendState
+from services.dispatcher.policy import RANKS, SendState
 from services.runtime.database import make_engine, transient_errors
 from services.runtime.sealing import Keyring, Unopened
 from services.runtime.settings import DatabaseSettings
@@ -60,7 +60,8 @@ class NewSend(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 class Claim(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One send that is ours to attempt. `attempts` counts this one and fences off others;
-    `attempts_before` of them belong to a time before it was replayed.
+    `attempts_before` of them belong to a time before it was replayed. `bulk_since`: of one of
+    the normal lane that waited in the ledger, since when it could be attempted.
 
     `doubtful`: an earlier attempt may have had its effect. `cancelled`: it must not be made.
     """
@@ -76,6 +77,7 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     source_partition: int
     source_offset: int
     read_at: Micros
+    bulk_since: Micros = 0
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -163,9 +165,11 @@ class Ledger:
         bulk: int | None = None,
         any_: bool = True,
         quick: bool = False,
+        since: Micros = 0,
     ) -> list[Claim]:
         """Take up to `limit` due sends of a queue for a provider: urgent lanes first, then the
-        oldest; of the normal lane up to `bulk`. Without `any_` only those in doubt there.
+        oldest; of the normal lane up to `bulk`. Without `any_` only those in doubt there. Of the
+        normal lane none that is due before `since`.
 
         `quick` does not wait for the disk: a server that crashes may forget the claims, which
         is harmless where a repeated attempt is.
@@ -180,6 +184,7 @@ class Ledger:
             limit=limit,
             bulk=limit if bulk is None else bulk,
             any=any_,
+            since=since,
             lease=self._lease,
             holder=self._holder,
         )
@@ -203,7 +208,7 @@ class Ledger:
     ) -> int:
         """How many sends `claim` would find now, up to `limit`."""
         rows = await self._rows(
-            sql.DUE, queue=queue, provider=provider, limit=limit, bulk=bulk, any=any_
+            sql.DUE, queue=queue, provider=provider, limit=limit, bulk=bulk, any=any_, since=0
         )
         return int(rows[0][0])
 
@@ -287,6 +292,7 @@ class Ledger:
             source_partition=row.source_partition,
             source_offset=row.source_offset,
             read_at=row.read_at,
+            bulk_since=row.next_attempt_at if row.rank == RANKS["normal"] else 0,
         )
 
     def _finished(self, row: Any) -> Finished:

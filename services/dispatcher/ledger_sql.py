@@ -8,6 +8,8 @@ from sqlalchemy import text
 # what may be forgotten by a crash of the server (not of ours) within its last second.
 _QUICKLY: Final = "set_config('synchronous_commit', 'off', true)"
 
+# Those of one batch wait in their order, each since an instant of its own: where one left off,
+# a claim can go on.
 RECORD: Final = text("""
 INSERT INTO dispatcher.sends (
     send_id, person, trigger, channel, queue, rank, command, source_partition, source_offset,
@@ -18,7 +20,8 @@ SELECT g.send_id, g.person, g.trigger, g.channel, g.queue, g.rank, g.command,
     g.address, :holder,
     CASE WHEN g.provider IS NULL THEN 'pending' ELSE 'sending' END,
     CASE WHEN g.provider IS NULL THEN 0 ELSE 1 END,
-    dispatcher.now_micros(), dispatcher.now_micros(),
+    dispatcher.now_micros(),
+    dispatcher.now_micros() - cardinality(CAST(:send_id AS uuid[])) + g.place,
     CASE WHEN g.provider IS NULL THEN 0 ELSE dispatcher.now_micros() + :lease END
 FROM unnest(
     CAST(:send_id AS uuid[]), CAST(:person AS text[]), CAST(:trigger AS text[]),
@@ -27,8 +30,8 @@ FROM unnest(
     CAST(:source_offset AS bigint[]), CAST(:decided_at AS bigint[]),
     CAST(:run_id AS uuid[]), CAST(:expires_at AS bigint[]), CAST(:provider AS text[]),
     CAST(:address AS bytea[])
-) AS g(send_id, person, trigger, channel, queue, rank, command, source_partition,
-    source_offset, decided_at, run_id, expires_at, provider, address)
+) WITH ORDINALITY AS g(send_id, person, trigger, channel, queue, rank, command,
+    source_partition, source_offset, decided_at, run_id, expires_at, provider, address, place)
 ON CONFLICT (send_id) DO NOTHING
 RETURNING CAST(send_id AS text), read_at,
     provider IS NOT NULL AND EXISTS (
@@ -46,17 +49,21 @@ WHERE send_id = ANY(CAST(:send_id AS uuid[]))
 _CLAIMED: Final = """
 RETURNING CAST(s.send_id AS text), s.queue, s.provider, s.attempts, s.attempts_before,
     s.doubtful, s.command, s.source_partition, s.source_offset, s.read_at, s.rank,
+    s.next_attempt_at,
     EXISTS (SELECT FROM dispatcher.cancels c WHERE c.id = s.send_id OR c.id = s.run_id)
         AS cancelled
 """
 
-# What is in doubt stays with its provider; what is not goes to any that may stand in.
+# What is in doubt stays with its provider; what is not goes to any that may stand in. `since`:
+# the index keeps what is not due any more until it is vacuumed, and longer while anybody reads an
+# old snapshot; a claim that begins where the last one ended does not go through all of that.
 _DUE: Final = """
     FROM (VALUES (0::smallint), (1::smallint), (2::smallint)) AS ranks(rank)
     CROSS JOIN LATERAL (
         SELECT s.send_id FROM dispatcher.sends s
         WHERE s.state = 'pending' AND s.queue = :queue AND s.rank = ranks.rank
           AND s.next_attempt_at <= dispatcher.now_micros()
+          AND s.next_attempt_at >= CASE WHEN ranks.rank = 2 THEN CAST(:since AS bigint) ELSE 0 END
           AND CASE WHEN s.doubtful AND s.provider IS NOT NULL
                    THEN s.provider = :provider ELSE CAST(:any AS boolean) END
         ORDER BY s.next_attempt_at

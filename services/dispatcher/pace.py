@@ -6,8 +6,9 @@ from collections.abc import Callable
 from typing import Final
 
 LOOK_SECONDS: Final = 0.05
-LATE_SECONDS: Final = 0.01
-"""Later than this the event loop has more to do than it gets done, or the database."""
+LATE_SECONDS: Final = 0.004
+"""Later than this the event loop has more to do than it gets done, or the database; a send waits
+several times as long."""
 URGENT_SECONDS: Final = 2.0
 """So long after the last urgent send there may be another."""
 SHARE_MIN: Final = 1 / 16

@@ -13,6 +13,7 @@ from services.runtime.metrics import Metrics
 URGENT_SHARE: Final = 8
 """One in so many places is kept for urgent sends, where there are four or more."""
 SHARED_FROM: Final = 4
+TOGETHER_SHARE: Final = 8
 
 
 class Provider:
@@ -56,6 +57,22 @@ class Provider:
         """Half of its places, one at least."""
         return max(1, self._concurrency // 2)
 
+    @property
+    def together(self) -> int:
+        """For so many places it is worth to ask the ledger, or to write into it."""
+        return max(1, self._concurrency // TOGETHER_SHARE)
+
+    @property
+    def bulk_room(self) -> int:
+        """How many places are free for bulk."""
+        return max(0, self._free - self._kept_now())
+
+    @property
+    def roomy(self) -> bool:
+        """Whether bulk has room worth a question."""
+        places = self._concurrency - self._kept_now()
+        return self.bulk_room >= max(1, places // TOGETHER_SHARE)
+
     def reserve(self, wanted: int | None = None) -> int:
         """Take up to `wanted` places, all there are for None; `release` what is not used."""
         room = self._free if wanted is None else min(wanted, self._free)
@@ -71,8 +88,10 @@ class Provider:
 
     def bulk_of(self, reserved: int) -> int:
         """How many of so many places just reserved may be used for bulk sends."""
-        kept = max(self._kept, self._concurrency - self._pace.places_of(self._concurrency))
-        return min(reserved, max(0, self._free + reserved - kept))
+        return min(reserved, max(0, self._free + reserved - self._kept_now()))
+
+    def _kept_now(self) -> int:
+        return max(self._kept, self._concurrency - self._pace.places_of(self._concurrency))
 
     def release(self, places: int) -> None:
         """Give places back."""
@@ -83,10 +102,10 @@ class Provider:
             call()
 
     def unused(self, places: int) -> None:
-        """Give places back on which no attempt was made."""
+        """Give places back on which no attempt was made: nobody is told of such room."""
         if places:
             self._breaker.abandoned()
-            self.release(places)
+            self._free += places
 
     async def send(self, message: Message) -> Outcome:
         """One attempt, on a place reserved before; its outcome teaches the breaker."""

@@ -1,6 +1,7 @@
 """Tells the log what became of sends: deliveries to `events`, dead letters beside them."""
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Final, NamedTuple
@@ -30,15 +31,20 @@ WAITING_MAX: Final = 10_000
 TOLD_TOGETHER_MAX: Final = 2000
 WORKERS: Final = 2
 """While one waits for the database, the other waits for Kafka."""
+GATHER_SECONDS: Final = 0.02
+"""Reports wait so long for others, unless too many wait already: each writing costs the broker
+and the database the same, whatever it holds."""
 _HEADERS: Final = [(KIND_HEADER, KIND_DELIVERY)]
 
 
 class Accepted(NamedTuple):
-    """An acceptance that the ledger does not know yet; `done` is called once it does."""
+    """An acceptance that the ledger does not know yet; `done` is called once it does, and frees
+    a place. `enough` of them are not to wait for others."""
 
     result: Result
     finished: Finished
     done: Callable[[], None]
+    enough: int
 
 
 class Reporter:
@@ -62,6 +68,7 @@ class Reporter:
         self._finished: list[Finished] = []
         self._accepted: list[Accepted] = []
         self._arrived = asyncio.Event()
+        self._hurry = asyncio.Event()
         self._room = asyncio.Event()
         self._ending = False
 
@@ -77,11 +84,14 @@ class Reporter:
         """Hand over acceptances that are to be told first: lanes bound their number."""
         self._accepted += batch
         self._arrived.set()
+        if len(self._accepted) >= min(one.enough for one in batch):
+            self._hurry.set()
 
     def end(self) -> None:
         """Let `run` return once everything handed over has been reported."""
         self._ending = True
         self._arrived.set()
+        self._hurry.set()
 
     async def run(self) -> None:
         """Report until told to end; waits for Kafka and the database however long it takes."""
@@ -91,6 +101,8 @@ class Reporter:
 
     async def _work(self) -> None:
         while True:
+            if self._accepted or self._finished:
+                await self._gather()
             if self._accepted:
                 accepted = self._accepted[:TOLD_TOGETHER_MAX]
                 del self._accepted[:TOLD_TOGETHER_MAX]
@@ -105,6 +117,15 @@ class Reporter:
             else:
                 self._arrived.clear()
                 await self._arrived.wait()
+
+    async def _gather(self) -> None:
+        """Until enough have come together, or a moment is over."""
+        if len(self._accepted) + len(self._finished) < TOLD_TOGETHER_MAX:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(GATHER_SECONDS):
+                    await self._hurry.wait()
+        if not self._ending:
+            self._hurry.clear()
 
     async def _report(self, batch: Sequence[Finished]) -> None:
         await until_done("report", partial(self._tell, batch), self._on_retry)

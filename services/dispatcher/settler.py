@@ -29,6 +29,7 @@ class Settled(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A claim with its outcome. `done` is called once the ledger has it.
 
     `idempotent`: repeating it would be harmless. `digest` is that of the address, if any.
+    `enough`: for so many places it is worth to write one report.
     """
 
     claim: Claim
@@ -37,6 +38,7 @@ class Settled(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     idempotent: bool
     digest: bytes | None = None
     done: Callable[[], None]
+    enough: int = 1
 
 
 class Settler:
@@ -96,7 +98,8 @@ class Settler:
         for settled in batch:
             if settled.idempotent and settled.settlement.state is SendState.ACCEPTED:
                 result = self._result(settled)
-                accepted.append(Accepted(result, _finished(settled, result), settled.done))
+                finished = _finished(settled, result)
+                accepted.append(Accepted(result, finished, settled.done, settled.enough))
             else:
                 others.append(settled)
         await self._note_addresses(batch)

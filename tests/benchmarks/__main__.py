@@ -101,7 +101,8 @@ the process has one core, client and broker share the other.
 
 Webhooks a second while a pile of commands is worked off, the ledger on, against a local sink that accepts everything: two processes, and
 broker, PostgreSQL and sink on the same cores. Beside it a dispatcher that awaits each command's four steps one after the other, and how many times that
-it is. Then, at {bench_dispatcher.RATE:,} commands a second, how long after its production a command arrives; the embedded broker slows this as its log grows.
+it is. Then, at {bench_dispatcher.RATE:,} commands a second, how long after its production a command arrives, once the broker's virtual machine has run
+for {bench_dispatcher.WARM_SECONDS:.0f} s at that pace; the embedded broker slows this as its log grows.
 
 | broker | webhooks/s | us of CPU each | one await a command | ratio | arrives p50 | p99 |
 |---|---:|---:|---:|---:|---:|---:|

@@ -112,6 +112,22 @@ def test_where_there_is_nothing_to_take_a_share_of_nothing_is_crossed() -> None:
     assert log.event("view") == []
 
 
+def test_a_sum_that_reaches_its_bound_only_as_it_is_read_has_reached_it() -> None:
+    log = log_of(SPENT, threshold("up", 0.8, "spent"))
+    assert 0.1 + 0.7 < 0.8
+    assert log.event(properties={"amount": 0.1}) == []
+    assert len(log.event(properties={"amount": 0.7})) == 1
+
+
+def test_a_sum_is_seen_to_leave_a_value_and_to_come_back_to_it() -> None:
+    found = [
+        (10, False), (-4, False), (-1, True), (20, False), (-20, True), (1, False), (-1, True)
+    ]  # fmt: skip
+    log = log_of(SPENT, change("entered", "spent", op="in", value=[5]))
+    for amount, comes_in in found:
+        assert bool(log.event(properties={"amount": amount})) is comes_in
+
+
 def test_entered_left_and_changed_over_a_text() -> None:
     plan = tag("plan", "last", value="plan")
     given_plans = ["free", "gold", "gold", "free", "gold"]

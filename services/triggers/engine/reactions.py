@@ -29,10 +29,14 @@ React = Callable[
 fit, gives the payloads of the entries that match (none for a late event) and a bit for each of
 the `Crossings` that may have been one."""
 
-Crossings = Mapping[int, tuple[int, frozenset[int]]]
-"""By their keys, tags of which only these numbers matter to some: a bit, and the numbers that
-are on another side of something than the one before."""
+Crossings = Mapping[int, tuple[int, frozenset[float]]]
+"""By their keys, tags of which only these numbers matter to some: a bit, and of a count the
+numbers that are on another side of something than the one before, of a sum the bounds."""
 NO_REACTION: Final[tuple[tuple[Any, ...], int]] = ((), -1)
+_TOLD_OF: Final = frozenset({"count", "sum"})
+"""The aggregates of which it is known whether they cross anything."""
+_NEAR: Final = 1
+"""Sums so near to a bound may be on its other side as they are read: rounded."""
 
 _NO_CROSSINGS: Final[Crossings] = {}
 
@@ -143,11 +147,11 @@ def _bucket(window: Window, writer: Writer) -> str:
 
 
 def _update(
-    listening: Listening, bucket: str, writer: Writer, crossing: tuple[int, frozenset[int]] | None
+    listening: Listening, bucket: str, writer: Writer, crossing: tuple[int, frozenset[float]] | None
 ) -> list[str]:
     """Statements that take the event in."""
     bit, numbers = crossing or (0, frozenset())
-    if bit and (listening.takes_off or listening.tag.aggregate != "count"):
+    if bit and (listening.takes_off or listening.tag.aggregate not in _TOLD_OF):
         return [f"q |= {bit}", *_update(listening, bucket, writer, None)]
     tag, key, rolling = listening.tag, writer.constant(listening.rolling.key), listening.rolling
     update = writer.constant(rolling.take_off if listening.takes_off else rolling.update)
@@ -172,6 +176,16 @@ def _update(
         most = writer.constant(NUMBER_ABS_MAX)
         fast = f"d[-2] == {bucket} and type(v) in NUMERIC and -{most} <= v <= {most}"
         body = ["d[-1] += v", "d[1] += v"]
+        if numbers:
+            # Mostly all of the bounds are far above.
+            low = writer.constant(min(numbers) - _NEAR)
+            high = writer.constant(max(numbers) + _NEAR)
+            body = [
+                "d[-1] += v",
+                "u = d[1]",
+                "d[1] = w = u + v",
+                f"if (u >= {low} or w >= {low}) and (u <= {high} or w <= {high}): q |= {bit}",
+            ]
     elif tag.aggregate == "last" and listening.window.group[0] == "lifetime":
         most = writer.constant(TEXT_BYTES_MAX // UTF8_BYTES_A_CHAR_MAX)
         fast = f"at >= d[2] and type(v) is str and len(v) <= {most}"
@@ -184,6 +198,7 @@ def _update(
         f"    d = g.get({key})",
         f"    if d is not None and {fast}:",
         *(f"        {line}" for line in body),
-        f"    elif not {slow}:",
-        f"        {skip}",
+        "    else:",
+        f"        q |= {bit}",
+        f"        if not {slow}: {skip}",
     ]

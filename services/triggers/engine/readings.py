@@ -88,13 +88,15 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """One tag: its value, and what that is made of; `clock` where it is a clock itself.
 
     With `total_of` the running total of that tag data is the value as long as no bucket has
-    left. `empty` is that of nobody's events: where that is a number, all values are.
+    left, and with `sum_of` that rounded. `empty` is that of nobody's events: where that is a
+    number, all values are.
     """
 
     read: ReadTag
     inputs: Inputs
     clock: Clock | None = None
     total_of: int | None = None
+    sum_of: int | None = None
     empty: Any = None
 
     def at_bounds(self, bounds: Iterable[float]) -> Inputs:

@@ -102,6 +102,7 @@ def _reading(tag: Tag, compiled: Rolling, *, confirmed: bool) -> Reading:
         read=read,
         inputs=Inputs(events=events, keys=(key,), basis=basis),
         total_of=key if compiled.total_stands else None,
+        sum_of=key if tag.aggregate == "sum" else None,
         empty=compiled.empty,
     )
 

@@ -52,7 +52,7 @@ class WatchSensor:
         look: Look,
         comes_in: Callable[[Any, Any], bool],
         write: Callable[[Ear], str],
-        crosses: frozenset[int] | None = None,
+        crosses: frozenset[float] | None = None,
     ) -> None:
         self.hears = inputs.events
         self.minds_traits = inputs.traits
@@ -64,8 +64,7 @@ class WatchSensor:
         self._comes_in = comes_in
         self._write = write
         self.crossing = None if crosses is None else (inputs.keys[0], crosses)
-        """The tag data of which only these numbers matter, being on another side than the one
-        before."""
+        """The tag data of which only these numbers matter; see `Crossings`."""
         self._at_first = look(new_state(""), 0)
 
     def hear(
@@ -185,14 +184,16 @@ def tag_change(making: Making) -> WatchSensor:
     )
 
 
-def _crosses(reading: Reading, condition: Condition) -> frozenset[int] | None:
-    """The whole numbers of which the condition says another than of the one before; None where
-    the tag has other values, too."""
-    if reading.total_of is None or type(reading.empty) is not int:
-        return None
+def _crosses(reading: Reading, condition: Condition) -> frozenset[float] | None:
+    """Of a count the whole numbers of which the condition says another than of the one before,
+    of a sum those between which it says the same; None where the tag is neither."""
     op, wanted = condition.op or "exists", condition.value
     bounds = wanted if isinstance(wanted, tuple) else (wanted,)
     numbers = [one for one in bounds if type(one) in NUMERIC and isinstance(one, int | float)]
+    if reading.sum_of is not None:
+        return frozenset(numbers)
+    if reading.total_of is None or type(reading.empty) is not int:
+        return None
     near = {floor(one) + n for one in numbers for n in range(3)}
     return frozenset(
         one for one in near if clause_holds(op, one, wanted) != clause_holds(op, one - 1, wanted)
@@ -252,7 +253,7 @@ def threshold(making: Making) -> WatchSensor:
 
 def crossings(sensors: Mapping[int, object]) -> tuple[Crossings, dict[int, int]]:
     """What matters of each tag to those sensors who can be told of that alone, and their bits."""
-    found: dict[int, tuple[int, frozenset[int]]] = {}
+    found: dict[int, tuple[int, frozenset[float]]] = {}
     bits: dict[int, int] = {}
     for key, sensor in sensors.items():
         if isinstance(sensor, WatchSensor) and sensor.crossing is not None:

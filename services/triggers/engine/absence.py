@@ -14,6 +14,7 @@ from services.triggers.engine.kept import (
     at_of,
     event_of_wait,
     mark_of_wait,
+    pack_rest,
     pack_wait,
     stamp_of,
 )
@@ -55,7 +56,8 @@ Waits = dict[int, bytes]
 def _wait_of(stamp: bytes, mark: int, event: Event) -> bytes:
     properties = event.properties
     try:
-        wait = pack_wait(stamp, mark, event.message_id, properties)
+        # Written out: it is what an absence mostly costs.
+        wait = stamp + pack_rest((mark, event.message_id, properties))
     except UNSTORABLE:
         pass
     else:

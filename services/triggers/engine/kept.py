@@ -25,7 +25,6 @@ KEY_AT: Final = STAMP_BYTES
 REST_AT: Final = KEY_AT + 8
 """Where in it the key begins, and what follows that."""
 
-_encode: Final = msgspec.msgpack.Encoder().encode
 _wait_of: Final = msgspec.msgpack.Decoder(tuple[int, str, dict[str, Any]]).decode
 
 
@@ -63,9 +62,13 @@ def mark_of_event(event: bytes) -> int:
     return int.from_bytes(event[REST_AT:-1], "big")
 
 
+pack_rest: Final = msgspec.msgpack.Encoder().encode
+"""`pack_rest((mark, event_id, properties))`: what follows the stamp in a wait."""
+
+
 def pack_wait(stamp: bytes, mark: int, event_id: str, properties: Mapping[str, Any]) -> bytes:
     """An event after which something is waited for: its stamp, then msgpack."""
-    return stamp + _encode((mark, event_id, properties))
+    return stamp + pack_rest((mark, event_id, properties))
 
 
 def mark_of_wait(wait: bytes) -> int:

@@ -13,8 +13,6 @@ from services.contracts.time import Micros, parse_duration
 from services.triggers.engine.ears import Ear
 from services.triggers.engine.kept import (
     EVENT_BYTES,
-    KEY_AT,
-    REST_AT,
     STAMP_BYTES,
     at_of,
     key_of_event,
@@ -133,15 +131,16 @@ class SequenceSensor:
         done = f"at < x[{SETTLED}].get({key}, {ear.constant(-NEVER)})"
         older, settled = f"not {since} <= (e := x[{_EVENTS}])", f"x[{SETTLED}] and {done}"
         newer = f"e[-{EVENT_BYTES}:-{EVENT_BYTES - STAMP_BYTES}] > {stamp}"
+        less = ear.constant(_without_one)
         return [
             fitting,
             "    if x is None:",
             f"        slots[{slot}] = [{ear.constant(NEVER)}, {kept}, {{}}]",
             f"        z += {ear.adding(SLOT_BYTES + _MORE_BYTES)}",
-            f"    elif {older} or {settled} or len(e) >= {_FULL} or {newer}:",
+            f"    elif {older} or {settled} or {newer}:",
             f"        {tell}",
             "    else:",
-            f"        x[{_EVENTS}] = e + {kept}",
+            f"        x[{_EVENTS}] = e + {kept} if len(e) < {_FULL} else {less}(e + {kept})",
             f"        z += {_MORE_BYTES}",
         ]
 
@@ -241,19 +240,17 @@ def _place(events: bytes, stamp: bytes) -> int:
 def _without_one(events: bytes) -> bytes:
     """Without the event to do without: one that its key's next replaces, else one that waits
     for something before it to arrive yet, else the oldest."""
-    latest: dict[bytes, tuple[int, bytes]] = {}
+    latest: dict[int, tuple[int, int, int]] = {}
     gone = without_beginning = None
-    for at in range(0, len(events), EVENT_BYTES):
-        key, rest = events[at + KEY_AT : at + REST_AT], events[at + REST_AT : at + EVENT_BYTES]
-        before, parts = latest.get(key), rest[-1]
+    for number, (_, key, mark, parts) in enumerate(unpack_events(events)):
+        before = latest.get(key)
         if before is not None:
-            number, other = before
-            if other == rest and not parts & (parts - 1):
-                gone = number
+            other, its_mark, its_parts = before
+            if its_parts == parts and its_mark == mark and not parts & (parts - 1):
+                gone = other
                 break
         elif not parts & 1 and without_beginning is None:
-            without_beginning = at
-        latest[key] = at, rest
-    if gone is None:
-        gone = without_beginning or 0
-    return events[:gone] + events[gone + EVENT_BYTES :]
+            without_beginning = number
+        latest[key] = number, mark, parts
+    at = (without_beginning or 0 if gone is None else gone) * EVENT_BYTES
+    return events[:at] + events[at + EVENT_BYTES :]

@@ -1,6 +1,6 @@
 """64-bit fingerprints: equal texts, equal numbers, on every machine and in every process."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from hashlib import blake2b
 
 FINGERPRINT_BYTES = 8
@@ -25,7 +25,23 @@ def value_text(value: object) -> str:
 
 def fingerprint_parts(parts: Sequence[str]) -> int:
     """A fingerprint of several texts; lengths keep their borders apart."""
-    return fingerprint("".join([f"{len(part)}:{part}" for part in parts]))
+    return fingerprint(_joined(parts))
+
+
+def _joined(parts: Sequence[str]) -> str:
+    return "".join([f"{len(part)}:{part}" for part in parts])
+
+
+def fingerprints_behind(parts: Sequence[str]) -> Callable[[str], int]:
+    """`fingerprint_parts` of these texts and one more: for one of many, or of everybody."""
+    begun = blake2b(_joined(parts).encode(), digest_size=FINGERPRINT_BYTES)
+
+    def fingerprint_with(part: str) -> int:
+        whole = begun.copy()
+        whole.update(f"{len(part)}:{part}".encode())
+        return int.from_bytes(whole.digest(), "big")
+
+    return fingerprint_with
 
 
 def hundredth(purpose: str, trigger: str, person: str) -> int:

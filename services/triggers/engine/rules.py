@@ -142,6 +142,7 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     concerned: dict[str, Concerned]
     """All of these by the event's name, for one look-up; none of a name that concerns none."""
     for_everyone: tuple[int, ...]
+    for_blank: tuple[int, ...]
     still: frozenset[int]
     """The sensors that nothing but time concerns."""
     watching: frozenset[int]
@@ -390,6 +391,7 @@ def compile_rules(bundle: Bundle, *, workspace: str = "default") -> Rules:
         concerned=_concerned(quality, reactions, hearing, awaited),
         exits=_compile_exits(rules, sensors),
         for_everyone=tuple(key for key, (_, one) in sensors.items() if one.for_everyone),
+        for_blank=tuple(key for key, (_, one) in sensors.items() if one.for_blank),
         minding=tuple(key for key, one in watching.items() if one.minds_traits),
         still=only_time_opens({key: one for key, (_, one) in sensors.items()}) - {*watching},
         watching=frozenset(watching),

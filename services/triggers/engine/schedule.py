@@ -4,7 +4,7 @@ from services.contracts.event import Event
 from services.contracts.time import Micros, parse_duration
 from services.triggers.engine.conditions import compile_test
 from services.triggers.engine.cron import parse_cron
-from services.triggers.engine.fingerprint import fingerprint_parts
+from services.triggers.engine.fingerprint import fingerprints_behind
 from services.triggers.engine.limits import NEVER
 from services.triggers.engine.sensors import DUE, Entered, Making, Sensed
 from services.triggers.engine.state import PersonState, Slot
@@ -28,7 +28,7 @@ class ScheduleSensor:
         self._spread = 1 if entry.spread is None else parse_duration(entry.spread)
         # Of all instants from the one to the other the next time is the other.
         self._since = self._until = NEVER
-        self._trigger = trigger.id
+        self._place = fingerprints_behind(["spread", trigger.id])
         self._send_within = parse_duration(trigger.send_within)
         audience = trigger.audience
         self._lets_in = None if audience is None else compile_test(audience, making.read_tag)
@@ -42,7 +42,7 @@ class ScheduleSensor:
     def look(self, slot: Slot | None, state: PersonState, now: Micros) -> Sensed:
         """Of several times that were missed, one is made up for: the first that is no more
         than `send_within` ago."""
-        shift = fingerprint_parts(["spread", self._trigger, state.person]) % self._spread
+        shift = self._place(state.person) % self._spread
         following = self._slot(self._next(now - shift), shift)
         if slot is None:
             return following, ()

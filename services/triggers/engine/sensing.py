@@ -73,9 +73,8 @@ def adopt(state: PersonState, rules: Rules, now: Micros) -> list[Candidate]:
     take_up(state)
     state.slots = {key: slot for key, slot in state.slots.items() if key in rules.sensors}
     candidates = watch(state, rules, now)
-    known = state.tags or state.traits
-    for key in rules.for_everyone:
-        if key not in state.slots and (known or rules.sensors[key][1].for_blank):
+    for key in rules.for_everyone if state.tags or state.traits else rules.for_blank:
+        if key not in state.slots:
             candidates += _look(state, rules, key, now)
     put_aside(state, rules.still)
     state.next_due = next_due(state, rules)
@@ -116,7 +115,7 @@ def _look(state: PersonState, rules: Rules, key: int, now: Micros) -> list[Candi
     rule, sensor = rules.sensors[key]
     slot, entered = sensor.look(state.slots.get(key), state, now)
     put(state, key, slot)
-    return come_in(rule, entered, now)
+    return come_in(rule, entered, now) if entered else []
 
 
 def come_in(rule: Rule, entered: Sequence[Entered], now: Micros) -> list[Candidate]:

@@ -91,6 +91,7 @@ def written_and_called() -> tuple[Log, Log]:
     concerned = {
         name: (
             cleaner,
+            None,
             react,
             one_by_one(
                 [
@@ -101,7 +102,7 @@ def written_and_called() -> tuple[Log, Log]:
             ),
             awaited,
         )
-        for name, (cleaner, react, _, awaited) in rules.concerned.items()
+        for name, (cleaner, _, react, _, awaited) in rules.concerned.items()
     }
     called.rules = msgspec.structs.replace(rules, concerned=concerned)
     return written, called

@@ -10,6 +10,7 @@ from services.contracts.event import ALIAS, FUTURE_TOLERANCE, IDENTIFY, TRACK, E
 from services.contracts.time import Micros
 from services.triggers.engine.candidates import Candidate, entering
 from services.triggers.engine.cleaning import report_duplicate
+from services.triggers.engine.concerned import UNCONCERNED
 from services.triggers.engine.dedup import first_time
 from services.triggers.engine.exits import leave
 from services.triggers.engine.fingerprint import fingerprint
@@ -22,7 +23,7 @@ from services.triggers.engine.outputs import Outputs
 from services.triggers.engine.person import absorb, snapshot
 from services.triggers.engine.reactions import NO_REACTION
 from services.triggers.engine.recalls import heard, review
-from services.triggers.engine.rules import UNCONCERNED, Rules
+from services.triggers.engine.rules import Rules
 from services.triggers.engine.sending import release, settle
 from services.triggers.engine.sensing import adopt, come_in, look, next_due, stir
 from services.triggers.engine.state import NO_REVISION, PersonState
@@ -48,7 +49,7 @@ def decide(  # noqa: C901  (hot: written out)
         at, outcome = event.received_at, "clamped"
     if not (0 <= now < INSTANT_MAX and -INSTANT_MAX < at < INSTANT_MAX):
         raise Malformed("bad_time", "an instant outside 1970 to 2100")
-    cleaner, react, hear, awaited = rules.concerned.get(event.name, UNCONCERNED)
+    cleaner, both, react, hear, awaited = rules.concerned.get(event.name, UNCONCERNED)
     faults = None
     if cleaner is not None and state.merged_into is None:
         event, faults = cleaner.clean(event, state.traits)
@@ -90,16 +91,21 @@ def decide(  # noqa: C901  (hot: written out)
     else:
         state.last_seen_at = at
     state.changed = True
-    found, crossed = NO_REACTION
-    if react is not None:
-        found, crossed = react(event.properties, state, at, now, late, out)
-    if awaited:
-        begun = leave(state, event, rules, now, out, begun or [])
-        if not late:
-            match_waits(state, event, rules, at, now)
-    if hear is not None:
-        for rule, entered in hear(state, event, at, now, late, crossed):
+    if both is not None:
+        found, came = both(event.properties, state, at, now, late, out, event)
+        for rule, entered in came:
             begun = (begun or []) + come_in(rule, entered, now)
+    else:
+        found, crossed = NO_REACTION
+        if react is not None:
+            found, crossed = react(event.properties, state, at, now, late, out)
+        if awaited:
+            begun = leave(state, event, rules, now, out, begun or [])
+            if not late:
+                match_waits(state, event, rules, at, now)
+        if hear is not None:
+            for rule, entered in hear(state, event, at, now, late, crossed):
+                begun = (begun or []) + come_in(rule, entered, now)
     wake_at, due_at = state.emitted_at + SNAPSHOT_EVERY, state.next_due
     if wake_at > due_at:
         wake_at = due_at

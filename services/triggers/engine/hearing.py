@@ -43,13 +43,21 @@ def compile_hearing(
     only with one of these in `crossed`.
     """
     ear = Ear(readers, readings)
+    lines = write_hearing(ear, name, sensors, bits)
+    lines = ["p, t, g = event.properties, s.traits, s.tags", *lines, "return came"]
+    written: Hear = ear.build("s, event, at, now, late, crossed", lines)
+    return written
+
+
+def write_hearing(
+    ear: Ear, name: str, sensors: Sequence[tuple[int, Any, Sensor]], bits: Mapping[int, int]
+) -> list[str]:
+    """Statements over the names that `ears` speaks of, `late` and `crossed`, for `came`."""
     lines: list[str] = []
     for key, payload, sensor in sensors:
         slot, hear = ear.constant(key), ear.constant(sensor.hear)
-        call = (
-            f"tell({slot}, {ear.constant(payload)}, {hear}, x, s, event, at, late, due, found, z)"
-        )
-        tell = f"due, found, z = {call}"
+        call = f"tell({slot}, {ear.constant(payload)}, {hear}, x, s, event, at, late, due, came, z)"
+        tell = f"due, came, z = {call}"
         get = f"x = slots.get({slot})"
         if not isinstance(sensor, Listens):
             lines += [get, tell]
@@ -60,20 +68,20 @@ def compile_hearing(
                 body = [get, *sensor.listen(ear, name, slot, tell)]
                 body = [*ear.before, *body]
             lines += [f"if crossed & {bits[key]}:", *(f"    {line}" for line in body)]
+    ear.namespace.update(tell=_tell, each=one_by_one(sensors))
     lines = [
-        "z = s.slots_bytes",
-        f"if late or z is None or z > {SLOTS_BYTES_MAX - ear.more}:",
-        "    return each(s, event, at, now, late, crossed)",
-        "p, t, g = event.properties, s.traits, s.tags",
-        "slots, due, found = s.slots, s.next_due, ()",
+        "slots, due, came = s.slots, s.next_due, ()",
         *ear.before,
         *lines,
         "s.next_due, s.slots_bytes = due, z",
-        "return found",
     ]
-    ear.namespace.update(tell=_tell, each=one_by_one(sensors))
-    written: Hear = ear.build("s, event, at, now, late, crossed", lines)
-    return written
+    return [
+        "z = s.slots_bytes",
+        f"if late or z is None or z > {SLOTS_BYTES_MAX - ear.more}:",
+        "    came = each(s, event, at, now, late, crossed)",
+        "else:",
+        *(f"    {line}" for line in lines),
+    ]
 
 
 def _tell(

@@ -83,7 +83,22 @@ def compile_reaction(
     `moments` gives what the person's clock showed at the event, for the tags that take that.
     """
     writer = Writer(readers)
-    lines = ["t, g, q = s.traits, s.tags, 0", *writer.read_once(_read_often(tags, entries))]
+    lines = write_reaction(writer, tags, entries, moments, crossings)
+    react: React = writer.build("p, s, at, now, late, out", [*lines, "return found, crossed"])
+    return react
+
+
+def write_reaction(
+    writer: Writer,
+    tags: Sequence[Listening],
+    entries: Sequence[tuple[Condition | None, Any]],
+    moments: Moments,
+    crossings: Crossings,
+) -> list[str]:
+    """Statements over `p`, `s`, `at`, `now`, `late` and `out`, for `found` and `crossed`; `t` are
+    the traits then, and `g` the tags."""
+    lines = ["t, g, crossed, found = s.traits, s.tags, 0, ()"]
+    lines += writer.read_once(_read_often(tags, entries))
     if any(listening.tag.moment for listening in tags):
         lines.append(f"m = {writer.constant(moments)}(s, at)")
     buckets: dict[tuple[str, int], str] = {}
@@ -99,14 +114,12 @@ def compile_reaction(
             update = [f"    {line}" for line in update]
         lines += update
     if entries:
-        lines += ["if late: return (), q", "found = ()"]
+        lines.append("if not late:")
     for where, payload in entries:
         name = writer.constant((payload,))
         test = "True" if where is None else writer.expression(where)
-        lines += [f"if {test}: found += {name}"]
-    lines.append("return found, q" if entries else "return (), q")
-    react: React = writer.build("p, s, at, now, late, out", lines)
-    return react
+        lines.append(f"    if {test}: found += {name}")
+    return lines
 
 
 def _read_often(
@@ -152,14 +165,14 @@ def _update(
     """Statements that take the event in."""
     bit, numbers = crossing or (0, frozenset())
     if bit and (listening.takes_off or listening.tag.aggregate not in _TOLD_OF):
-        return [f"q |= {bit}", *_update(listening, bucket, writer, None)]
+        return [f"crossed |= {bit}", *_update(listening, bucket, writer, None)]
     tag, key, rolling = listening.tag, writer.constant(listening.rolling.key), listening.rolling
     update = writer.constant(rolling.take_off if listening.takes_off else rolling.update)
     slow = f"{update}(g, {bucket}, at, now, {'p' if tag.moment is None else 'm'})"
     skip = "out.skipped['tag_value'] += 1"
-    crosses = [f"    if d[1] in {writer.constant(numbers)}: q |= {bit}"] if numbers else []
+    crosses = [f"    if d[1] in {writer.constant(numbers)}: crossed |= {bit}"] if numbers else []
     if listening.takes_off or tag.moment is not None:
-        return [f"q |= {bit}", f"if not {slow}: {skip}"]
+        return [f"crossed |= {bit}", f"if not {slow}: {skip}"]
     if tag.aggregate == "count":
         return [
             f"d = g.get({key})",
@@ -168,7 +181,7 @@ def _update(
             "    d[1] += 1",
             *crosses,
             "else:",
-            f"    q |= {bit}",
+            f"    crossed |= {bit}",
             f"    {slow}",
         ]
     value = writer.subject(Condition(property=tag.value))
@@ -184,7 +197,7 @@ def _update(
                 "d[-1] += v",
                 "u = d[1]",
                 "d[1] = w = u + v",
-                f"if (u >= {low} or w >= {low}) and (u <= {high} or w <= {high}): q |= {bit}",
+                f"if (u >= {low} or w >= {low}) and (u <= {high} or w <= {high}): crossed |= {bit}",
             ]
     elif tag.aggregate == "last" and listening.window.group[0] == "lifetime":
         most = writer.constant(TEXT_BYTES_MAX // UTF8_BYTES_A_CHAR_MAX)
@@ -199,6 +212,6 @@ def _update(
         f"    if d is not None and {fast}:",
         *(f"        {line}" for line in body),
         "    else:",
-        f"        q |= {bit}",
+        f"        crossed |= {bit}",
         f"        if not {slow}: {skip}",
     ]

@@ -13,17 +13,17 @@ from services.contracts.time import parse_duration
 from services.triggers.engine.absence import AbsenceSensor
 from services.triggers.engine.caps import Cap, compile_cap
 from services.triggers.engine.check import check
-from services.triggers.engine.cleaning import Cleaner
+from services.triggers.engine.concerned import Concerned, Parts, compile_concerned
 from services.triggers.engine.conditions import ReadTag, Test, compile_test
 from services.triggers.engine.dates import DateSensor
 from services.triggers.engine.derived import Made
 from services.triggers.engine.fingerprint import fingerprint_parts
 from services.triggers.engine.groups import Groups, compile_groups, stage_readings, with_segments
-from services.triggers.engine.hearing import Hear, compile_hearing
+from services.triggers.engine.hearing import Hear
 from services.triggers.engine.inactivity import InactivitySensor
 from services.triggers.engine.program import Program, awaited_events, compile_program
 from services.triggers.engine.quality import Quality, compile_quality
-from services.triggers.engine.reactions import Crossings, Listening, React, compile_reaction
+from services.triggers.engine.reactions import React
 from services.triggers.engine.readings import Reading
 from services.triggers.engine.schedule import ScheduleSensor
 from services.triggers.engine.sensors import Make, Making, Sensor, Waits, WayOut
@@ -102,11 +102,6 @@ class Versions:
         return self._compiled(msgspec.structs.replace(trigger, status=status))
 
 
-Concerned = tuple[Cleaner | None, React | None, Hear | None, bool]
-"""What an event of one name concerns: what cleans it, `reactions`, `hearing`, `awaited`."""
-UNCONCERNED: Final[Concerned] = (None, None, None, False)
-
-
 class Rules(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """All definitions of one revision, compiled. Made by `compile_rules` only."""
 
@@ -175,32 +170,6 @@ def _compile_trigger(
         expires_after=parse_duration(trigger.when_capped.expires_after),
         send_within=parse_duration(trigger.send_within),
     )
-
-
-def _compile_reactions(
-    tags: Sequence[Listening],
-    rules: Sequence[Rule],
-    readers: dict[str, ReadTag],
-    calendar: Calendar,
-    crossing: Crossings,
-) -> dict[str, React]:
-    moments = moments_of(calendar)
-    names = {name for one in tags for name in one.events}
-    names |= {name for rule in rules for name in rule.trigger.entry.events}
-    return {
-        name: compile_reaction(
-            [one for one in tags if name in one.events],
-            [
-                (rule.trigger.entry.where, rule)
-                for rule in rules
-                if name in rule.trigger.entry.events
-            ],
-            readers,
-            moments,
-            crossing,
-        )
-        for name in sorted(names)
-    }
 
 
 _SENSORS: Final[dict[str, Make]] = {
@@ -285,37 +254,9 @@ def _compile_exits(
     return exits
 
 
-def _compile_hearing(
-    sensors: Mapping[int, tuple[Rule, Sensor]],
-    readers: Mapping[str, ReadTag],
-    readings: Mapping[str, Reading],
-    bits: Mapping[int, int],
-) -> dict[str, Hear]:
-    told: dict[str, list[tuple[int, Rule, Sensor]]] = {}
-    for key, (rule, sensor) in sensors.items():
-        for name in sensor.hears:
-            told.setdefault(name, []).append((key, rule, sensor))
-    return {
-        name: compile_hearing(name, told[name], readers, readings, bits) for name in sorted(told)
-    }
-
-
 def _awaited(runs: Sequence[Trigger], groups: Groups | None) -> frozenset[str]:
     names = {name for one in runs for name in awaited_events(one)}
     return frozenset(names if groups is None else names.union(groups.hearing))
-
-
-def _concerned(
-    quality: Quality,
-    reactions: Mapping[str, React],
-    hearing: Mapping[str, Hear],
-    awaited: frozenset[str],
-) -> dict[str, Concerned]:
-    cleaners = quality.cleaners
-    return {
-        name: (cleaners.get(name), reactions.get(name), hearing.get(name), name in awaited)
-        for name in sorted({*cleaners, *reactions, *hearing, *awaited})
-    }
 
 
 def compile_rules(bundle: Bundle, *, workspace: str = "default") -> Rules:
@@ -354,9 +295,22 @@ def compile_rules(bundle: Bundle, *, workspace: str = "default") -> Rules:
     runs = [*(rule.trigger for rule in rules), *pinned]
     quality = compile_quality(settings.cleaning, tags.guarded, readers)
     crossing, bits = crossings(watching)
-    reactions = _compile_reactions(tags.listening, rules, readers, calendar, crossing)
-    hearing = _compile_hearing(sensors, readers, readings, bits)
+    entries = [(one.trigger.entry, one) for one in rules]
     awaited = _awaited(runs, groups)
+    reactions, hearing, concerned = compile_concerned(
+        Parts(
+            cleaners=quality.cleaners,
+            tags=tags.listening,
+            entries=[(entry.events, entry.where, rule) for entry, rule in entries],
+            sensors=sensors,
+            awaited=awaited,
+            readers=readers,
+            readings=readings,
+            moments=moments_of(calendar),
+            crossings=crossing,
+            bits=bits,
+        )
+    )
     return Rules(
         revision=bundle.revision,
         workspace=workspace,
@@ -388,7 +342,7 @@ def compile_rules(bundle: Bundle, *, workspace: str = "default") -> Rules:
         sensors=sensors,
         hearing=hearing,
         awaited=awaited,
-        concerned=_concerned(quality, reactions, hearing, awaited),
+        concerned=concerned,
         exits=_compile_exits(rules, sensors),
         for_everyone=tuple(key for key, (_, one) in sensors.items() if one.for_everyone),
         for_blank=tuple(key for key, (_, one) in sensors.items() if one.for_blank),

@@ -66,11 +66,7 @@ def decide(  # noqa: C901  (hot: written out)
         _come_again(state, event, rules, now, out, begun)
         return
     kind, late = event.type, at < now - rules.late_after
-    if late:
-        outcome = "late"
-    elif kind == ALIAS:
-        outcome = "alias"
-    out.counts[outcome] += 1
+    out.counts["late" if late else "alias" if kind == ALIAS else outcome] += 1
     if faults is not None:
         event = rules.quality.weigh(state, event, faults, at, now, out)
     if now >= state.next_due:
@@ -93,19 +89,15 @@ def decide(  # noqa: C901  (hot: written out)
     state.changed = True
     if both is not None:
         found, came = both(event.properties, state, at, now, late, out, event)
-        for rule, entered in came:
-            begun = (begun or []) + come_in(rule, entered, now)
     else:
         found, crossed = NO_REACTION
         if react is not None:
             found, crossed = react(event.properties, state, at, now, late, out)
         if awaited:
-            begun = leave(state, event, rules, now, out, begun or [])
-            if not late:
-                match_waits(state, event, rules, at, now)
-        if hear is not None:
-            for rule, entered in hear(state, event, at, now, late, crossed):
-                begun = (begun or []) + come_in(rule, entered, now)
+            begun = _heed(state, event, rules, at, now, late, out, begun or [])
+        came = () if hear is None else hear(state, event, at, now, late, crossed)
+    for rule, entered in came:
+        begun = (begun or []) + come_in(rule, entered, now)
     wake_at, due_at = state.emitted_at + SNAPSHOT_EVERY, state.next_due
     if wake_at > due_at:
         wake_at = due_at
@@ -116,6 +108,23 @@ def decide(  # noqa: C901  (hot: written out)
         conclude(state, rules, now, out, candidates)
     else:
         state.wake_at = wake_at
+
+
+def _heed(
+    state: PersonState,
+    event: Event,
+    rules: Rules,
+    at: Micros,
+    now: Micros,
+    late: bool,
+    out: Outputs,
+    begun: list[Candidate],
+) -> list[Candidate]:
+    """Runs in progress: some end with this event, others have waited for it."""
+    begun = leave(state, event, rules, now, out, begun)
+    if not late:
+        match_waits(state, event, rules, at, now)
+    return begun
 
 
 def _come_again(

@@ -31,7 +31,7 @@ from services.triggers.engine.sequence import SequenceSensor
 from services.triggers.engine.showing import Shown, compile_shown
 from services.triggers.engine.state import Open, Run, TagData
 from services.triggers.engine.still import only_time_opens
-from services.triggers.engine.tagging import compile_tags, moments_of
+from services.triggers.engine.tagging import CompiledTags, compile_tags, moments_of
 from services.triggers.engine.tags import Merge, Read
 from services.triggers.engine.waits import Match, compile_match
 from services.triggers.engine.watch import WatchSensor, crossings, tag_change, threshold
@@ -254,6 +254,32 @@ def _compile_exits(
     return exits
 
 
+def _parts(
+    rules: Sequence[Rule],
+    sensors: Mapping[int, tuple[Rule, Sensor]],
+    tags: CompiledTags,
+    quality: Quality,
+    awaited: frozenset[str],
+    readers: dict[str, ReadTag],
+    readings: dict[str, Reading],
+    calendar: Calendar,
+) -> Parts:
+    crossing, bits = crossings({key: one for key, (_, one) in sensors.items()})
+    entries = [(rule.trigger.entry, rule) for rule in rules]
+    return Parts(
+        cleaners=quality.cleaners,
+        tags=tags.listening,
+        entries=[(entry.events, entry.where, rule) for entry, rule in entries],
+        sensors=sensors,
+        awaited=awaited,
+        readers=readers,
+        readings=readings,
+        moments=moments_of(calendar),
+        crossings=crossing,
+        bits=bits,
+    )
+
+
 def _awaited(runs: Sequence[Trigger], groups: Groups | None) -> frozenset[str]:
     names = {name for one in runs for name in awaited_events(one)}
     return frozenset(names if groups is None else names.union(groups.hearing))
@@ -294,22 +320,9 @@ def compile_rules(bundle: Bundle, *, workspace: str = "default") -> Rules:
 
     runs = [*(rule.trigger for rule in rules), *pinned]
     quality = compile_quality(settings.cleaning, tags.guarded, readers)
-    crossing, bits = crossings(watching)
-    entries = [(one.trigger.entry, one) for one in rules]
     awaited = _awaited(runs, groups)
     reactions, hearing, concerned = compile_concerned(
-        Parts(
-            cleaners=quality.cleaners,
-            tags=tags.listening,
-            entries=[(entry.events, entry.where, rule) for entry, rule in entries],
-            sensors=sensors,
-            awaited=awaited,
-            readers=readers,
-            readings=readings,
-            moments=moments_of(calendar),
-            crossings=crossing,
-            bits=bits,
-        )
+        _parts(rules, sensors, tags, quality, awaited, readers, readings, calendar)
     )
     return Rules(
         revision=bundle.revision,

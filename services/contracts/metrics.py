@@ -212,7 +212,7 @@ LEDGER: Final = Metric(
     unit="sends",
     service="dispatcher",
     labels=("state",),
-    meaning="Entries of the send ledger by state, of the last minute where millions are open; "
+    meaning="Entries of the send ledger by state, up to a minute old where a million is open; "
     "unreported: outcomes Kafka has yet to take.",
 )
 ATTEMPTS: Final = Metric(
